@@ -1,0 +1,145 @@
+"""Settings: one TOML file (named by PILEWATCH_CONFIG) overridden by PILEWATCH_* variables.
+
+`PILEWATCH_DATABASE__URL` sets `[database] url`. Unknown keys and wrong values are refused with
+the place and what would be right; secrets may be given as `…_FILE` paths.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class BadSettings(ValueError):
+    """The settings cannot be used; `str()` names each wrong key, its place and the reason."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Database(_Section):
+    """PostgreSQL. `timescale`: auto uses it where the server has it."""
+
+    url: SecretStr = SecretStr("postgresql://pilewatch@localhost/pilewatch")
+    pool_size: int = Field(default=8, ge=1, le=200)
+    timescale: Literal["auto", "require", "off"] = "auto"
+    retention_days: int = Field(default=90, ge=1)
+
+
+class Mqtt(_Section):
+    """The broker. `version` 5 uses shared subscriptions and a receive maximum of our own."""
+
+    host: str = "localhost"
+    port: int = Field(default=1883, ge=1, le=65535)
+    version: Literal["3.1.1", "5"] = "5"
+    username: str | None = None
+    password: SecretStr | None = None
+    client_id: str | None = None
+    tls: bool = False
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    keepalive_s: int = Field(default=30, ge=5, le=600)
+    share_group: str | None = None
+
+
+class Ingest(_Section):
+    """How observations are batched; see docs/operations.md."""
+
+    batch_rows: int = Field(default=5000, ge=1, le=50000)
+    batch_ms: int = Field(default=20, ge=0, le=5000)
+    unacknowledged: int = Field(default=8000, ge=1, le=60000)
+    quarantine_rows: int = Field(default=10000, ge=1)
+    quarantine_days: int = Field(default=30, ge=1)
+
+
+class Alerts(_Section):
+    """The engine and the outbox. Without `webhook_url` notifications are only logged."""
+
+    policy_file: Path | None = None
+    tick_s: float = Field(default=1.0, gt=0, le=60)
+    webhook_url: str | None = None
+    webhook_secret: SecretStr | None = None
+
+
+class Api(_Section):
+    """HTTP. `public_url` is what QR codes and notifications point at."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    public_url: str = "http://127.0.0.1:8080"
+    secure_cookies: bool = False
+    session_hours: int = Field(default=12, ge=1)
+
+
+class Metrics(_Section):
+    """Prometheus port of ingest and alerts (the API serves its own at /metrics); 0: none."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+
+
+class Settings(BaseSettings):
+    """Everything that an installation decides."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PILEWATCH_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    database: Database = Database()
+    mqtt: Mqtt = Mqtt()
+    ingest: Ingest = Ingest()
+    alerts: Alerts = Alerts()
+    api: Api = Api()
+    metrics: Metrics = Metrics()
+    log_format: Literal["json", "text"] = "text"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file over defaults."""
+        path = os.environ.get("PILEWATCH_CONFIG")
+        file = (TomlConfigSettingsSource(settings_cls, Path(path)),) if path else ()
+        return (init_settings, env_settings, *file)
+
+
+_SECRETS = {
+    "PILEWATCH_DATABASE__URL",
+    "PILEWATCH_MQTT__PASSWORD",
+    "PILEWATCH_ALERTS__WEBHOOK_SECRET",
+}
+
+
+def load_settings() -> Settings:
+    """Read and check the settings of this process. Raises `BadSettings`."""
+    config = os.environ.get("PILEWATCH_CONFIG")
+    if config and not Path(config).is_file():
+        raise BadSettings(f"PILEWATCH_CONFIG names {config}, which is no file")
+    for name in _SECRETS:
+        if path := os.environ.get(f"{name}_FILE"):
+            try:
+                os.environ[name] = Path(path).read_text().strip()
+            except OSError as error:
+                raise BadSettings(f"{name}_FILE: {error}") from error
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise BadSettings(
+            "\n".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        ) from error
+    except ValueError as error:  # TOML syntax
+        raise BadSettings(f"{config or 'environment'}: {error}") from error

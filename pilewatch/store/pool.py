@@ -1,0 +1,47 @@
+"""Connections to PostgreSQL. Every connection speaks UTC, and rows come as dicts."""
+
+from typing import Any, TypeAlias
+
+from psycopg import Connection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool
+
+Row: TypeAlias = DictRow
+Db: TypeAlias = Connection[Row]
+Pool: TypeAlias = ConnectionPool[Db]
+
+_KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 3}
+
+
+def connect(url: str, *, application: str, **more: Any) -> Db:
+    """One connection of its own, autocommit: open each transaction with `db.transaction()`."""
+    return Connection.connect(
+        url,
+        autocommit=True,
+        row_factory=dict_row,
+        application_name=application,
+        connect_timeout=5,
+        options="-c timezone=UTC",
+        **_KEEPALIVES,
+        **more,
+    )
+
+
+def open_pool(url: str, *, size: int, application: str) -> Pool:
+    """A pool that is filled in the background; borrow with `with pool.connection() as db`."""
+    return ConnectionPool(
+        url,
+        min_size=1,
+        max_size=size,
+        open=True,
+        timeout=10,
+        check=ConnectionPool.check_connection,
+        kwargs={
+            "autocommit": True,
+            "row_factory": dict_row,
+            "application_name": application,
+            "connect_timeout": 5,
+            "options": "-c timezone=UTC",
+            **_KEEPALIVES,
+        },
+    )

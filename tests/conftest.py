@@ -1,0 +1,121 @@
+"""Real parts for the tests: PostgreSQL (embedded), TimescaleDB, mosquitto, the embedded broker.
+
+Optional parts are skipped where absent; with PILEWATCH_REQUIRE_PARTS=1 (as in CI) their absence
+is an error. `make parts` installs them.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded import EmbeddedBroker, EmbeddedPostgres
+from pilewatch.store.migrate import migrate
+from pilewatch.store.pool import Db, connect
+from tests.parts import Mosquitto, TimescaleServer, missing_part
+
+
+def _need(what: str, reason: str | None) -> None:
+    if reason is None:
+        return
+    if os.environ.get("PILEWATCH_REQUIRE_PARTS") == "1":
+        pytest.fail(f"{what}: {reason}", pytrace=False)
+    pytest.skip(f"{what}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def parts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the server's unprivileged user can reach."""
+    folder = tmp_path_factory.mktemp("parts")
+    for step in [folder, folder.parent, folder.parent.parent]:
+        step.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres(parts_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """The session's plain PostgreSQL server."""
+    server = EmbeddedPostgres(parts_folder / "pg", settings={"fsync": "off"}).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def timescale(parts_folder: Path) -> Iterator[TimescaleServer]:
+    """The session's TimescaleDB server."""
+    _need("TimescaleDB", missing_part("timescale"))
+    server = TimescaleServer(parts_folder / "ts", settings={"fsync": "off"}).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def mosquitto(parts_folder: Path) -> Iterator[Mosquitto]:
+    """The session's mosquitto broker."""
+    _need("mosquitto", missing_part("mosquitto"))
+    broker = Mosquitto(parts_folder / "mosquitto").start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded_broker(parts_folder: Path) -> Iterator[EmbeddedBroker]:
+    """The session's rumqttd broker from the wheel."""
+    broker = EmbeddedBroker(parts_folder / "rumqttd").start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(params=["plain", pytest.param("timescale", marks=pytest.mark.timescale)])
+def server_url(request: pytest.FixtureRequest) -> str:
+    """Each kind of server in turn: the URL of its superuser."""
+    name = "postgres" if request.param == "plain" else "timescale"
+    url: str = request.getfixturevalue(name).url
+    return url
+
+
+def make_database(server_url: str) -> str:
+    """A fresh, migrated database on this server; gives its URL."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    template = "pilewatch_template"
+    with connect(server_url, application="tests") as db:
+        if not db.execute("SELECT FROM pg_database WHERE datname = %s", (template,)).fetchone():
+            db.execute(f"CREATE DATABASE {template}")
+            with connect(server_url.replace("/postgres", f"/{template}"), application="t") as made:
+                migrate(made)
+        db.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return server_url.replace("/postgres", f"/{name}")
+
+
+@pytest.fixture
+def database_url(server_url: str) -> Iterator[str]:
+    """A fresh, migrated database, once on plain PostgreSQL and once on TimescaleDB."""
+    url = make_database(server_url)
+    yield url
+    with connect(server_url, application="tests") as db:
+        db.execute(f"DROP DATABASE {url.rsplit('/', 1)[1]} WITH (FORCE)")
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[Db]:
+    """A connection to `database_url`."""
+    with connect(database_url, application="test") as connection:
+        yield connection
+
+
+@pytest.fixture
+def plain_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A fresh, migrated database on plain PostgreSQL only, where the kind does not matter."""
+    url = make_database(postgres.url)
+    yield url
+    with connect(postgres.url, application="tests") as db:
+        db.execute(f"DROP DATABASE {url.rsplit('/', 1)[1]} WITH (FORCE)")
+
+
+@pytest.fixture
+def plain_db(plain_database_url: str) -> Iterator[Db]:
+    """A connection to `plain_database_url`."""
+    with connect(plain_database_url, application="test") as connection:
+        yield connection
