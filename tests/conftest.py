@@ -14,7 +14,7 @@ import pytest
 from deploy.embedded import EmbeddedBroker, EmbeddedPostgres
 from pilewatch.store.migrate import migrate
 from pilewatch.store.pool import Db, connect
-from tests.parts import Mosquitto, TimescaleServer, missing_part
+from tests.parts import Mosquitto, TimescaleServer, database_on, missing_part
 
 
 def _need(what: str, reason: str | None) -> None:
@@ -83,10 +83,10 @@ def make_database(server_url: str) -> str:
     with connect(server_url, application="tests") as db:
         if not db.execute("SELECT FROM pg_database WHERE datname = %s", (template,)).fetchone():
             db.execute(f"CREATE DATABASE {template}")
-            with connect(server_url.replace("/postgres", f"/{template}"), application="t") as made:
+            with connect(database_on(server_url, template), application="t") as made:
                 migrate(made)
         db.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    return server_url.replace("/postgres", f"/{name}")
+    return database_on(server_url, name)
 
 
 @pytest.fixture

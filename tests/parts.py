@@ -9,10 +9,15 @@ from pathlib import Path
 
 import psycopg
 
-from deploy.embedded import free_port, wait_for_port
+from deploy.embedded import free_port, kill_tree, wait_for_port
 
 TIMESCALE_ROOT = Path(os.environ.get("PILEWATCH_TIMESCALE_ROOT", "/opt/pilewatch-trixie"))
 _TIMESCALE_BIN = "/usr/lib/postgresql/17/bin"
+
+
+def database_on(server_url: str, name: str) -> str:
+    """The URL of the database `name` on the server that this URL reaches."""
+    return f"{server_url.rsplit('/', 1)[0]}/{name}"
 
 
 def missing_part(part: str) -> str | None:
@@ -84,8 +89,7 @@ class TimescaleServer:
     def kill(self) -> None:
         """kill -9 of the server and its backends; the data stays."""
         if self.process is not None and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            kill_tree(self.process)
 
     def _wait_until_ready(self) -> None:
         until = time.monotonic() + 60

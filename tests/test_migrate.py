@@ -4,13 +4,14 @@ import pytest
 
 from pilewatch.store.migrate import MigrationError, all_migrations, migrate
 from pilewatch.store.pool import connect
+from tests.parts import database_on
 
 
 def _empty(server_url: str, name: str) -> str:
     with connect(server_url, application="tests") as db:
         db.execute(f"DROP DATABASE IF EXISTS {name}")
         db.execute(f"CREATE DATABASE {name}")
-    return server_url.replace("/postgres", f"/{name}")
+    return database_on(server_url, name)
 
 
 def _tables(url: str) -> set[str]:

@@ -4,7 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Literal, LiteralString, cast
+from typing import Literal, LiteralString
 
 from psycopg.sql import SQL
 
@@ -25,7 +25,7 @@ class Migration:
     version: int
     name: str
     flavour: str | None
-    text: str
+    text: LiteralString
 
     @property
     def checksum(self) -> str:
@@ -73,7 +73,7 @@ def _migrate(db: Db, timescale: str, up_to: int | None) -> list[Migration]:
         if step.version in done or (up_to is not None and step.version > up_to):
             continue
         with db.transaction():
-            db.execute(SQL(cast(LiteralString, step.text)))
+            db.execute(SQL(step.text))
             db.execute(
                 "INSERT INTO schema_migration (version, name, flavour, checksum) "
                 "VALUES (%s, %s, %s, %s)",

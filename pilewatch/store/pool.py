@@ -10,7 +10,11 @@ Row: TypeAlias = DictRow
 Db: TypeAlias = Connection[Row]
 Pool: TypeAlias = ConnectionPool[Db]
 
-_KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 3}
+_KEEPALIVES: dict[str, Any] = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 
 
 def connect(url: str, *, application: str, **more: Any) -> Db:

@@ -112,11 +112,38 @@ CREATE TABLE connector_state (
 ) WITH (fillfactor = 70);
 COMMENT ON COLUMN connector_state.status_at IS 'the charger''s clock: when the status was observed';
 COMMENT ON COLUMN connector_state.confirmed_at IS
-    'our clock: last time this connector''s own status was said or confirmed';
+    'our clock: last time this connector itself spoke or was named by a heartbeat';
 COMMENT ON COLUMN connector_state.healthy_since IS
     'our clock: since when the status has been a working one without errors; null if it is not';
 COMMENT ON COLUMN connector_state.delivered_at IS 'end of the last session that delivered energy';
 CREATE INDEX connector_state_charger ON connector_state (charger_id);
+
+-- The one rule of what is known now (`moment` is our clock). A charger is online if it spoke after
+-- its last will and within three of its own heartbeats; a connector whose last confirmation is
+-- older than three heartbeats is stale, and then its status is shown as unknown.
+CREATE FUNCTION connector_now(moment timestamptz) RETURNS TABLE (
+    connector_id bigint, charger_id integer, site_id bigint, gateway_id bigint, number smallint,
+    online boolean, stale boolean, status text, said text, errors jsonb, heard_at timestamptz
+) LANGUAGE sql STABLE AS $$
+    SELECT n.id, c.id, c.site_id, c.gateway_id, n.number, k.online, k.stale,
+           CASE WHEN k.online AND NOT k.stale THEN coalesce(s.status, 'unknown') ELSE 'unknown' END,
+           coalesce(s.status, 'unknown'), coalesce(s.errors, '[]'), k.heard_at
+    FROM connector n
+    JOIN charger c ON c.id = n.charger_id
+    LEFT JOIN charger_state h ON h.charger_id = c.id
+    LEFT JOIN connector_state s ON s.connector_id = n.id
+    CROSS JOIN LATERAL (
+        SELECT greatest(s.confirmed_at, h.confirmed_at) AS heard_at,
+               coalesce(h.heartbeat_s, 60) * interval '3 seconds' AS patience
+    ) p
+    CROSS JOIN LATERAL (
+        SELECT p.heard_at,
+               coalesce(h.last_seen_at >= coalesce(h.offline_said_at, '-infinity')
+                        AND h.last_seen_at > moment - p.patience, false) AS online,
+               coalesce(p.heard_at <= moment - p.patience, true) AS stale
+    ) k
+    WHERE n.active AND c.active
+$$;
 
 CREATE TABLE charging_session (
     connector_id bigint NOT NULL REFERENCES connector ON DELETE CASCADE,
