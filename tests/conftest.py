@@ -81,10 +81,11 @@ def make_database(server_url: str) -> str:
     name = f"t_{uuid.uuid4().hex[:12]}"
     template = "pilewatch_template"
     with connect(server_url, application="tests") as db:
-        if not db.execute("SELECT FROM pg_database WHERE datname = %s", (template,)).fetchone():
+        made = db.execute("SELECT FROM pg_database WHERE datname = %s", (template,)).fetchone()
+        if made is None:
             db.execute(f"CREATE DATABASE {template}")
-            with connect(database_on(server_url, template), application="t") as made:
-                migrate(made)
+            with connect(database_on(server_url, template), application="t") as fresh:
+                migrate(fresh)
         db.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     return database_on(server_url, name)
 

@@ -1,0 +1,74 @@
+"""The registry in the database: loading a file into it, whole or not at all, as often as wanted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from pilewatch.store import queries
+from pilewatch.store.pool import Db
+from pilewatch.store.registry_file import BadRegistry, Registry, read_registry
+
+__all__ = ["BadRegistry", "Loaded", "load_registry", "write_registry"]
+
+_SQL = queries.load("registry")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """How many rows of each table the file added and changed; the rest were already so."""
+
+    added: dict[str, int]
+    changed: dict[str, int]
+
+    def __str__(self) -> str:
+        words = [
+            f"{table}: {self.added[table]} added, {self.changed[table]} changed"
+            for table in self.added
+        ]
+        return "; ".join(words)
+
+
+def load_registry(db: Db, path: Path) -> Loaded:
+    """Read the file and write it in one transaction. Raises `BadRegistry` and writes nothing.
+
+    What the database has and the file lacks stays as it is; a connector beyond a charger's
+    list becomes inactive.
+    """
+    return write_registry(db, read_registry(path))
+
+
+def write_registry(db: Db, registry: Registry) -> Loaded:
+    """Insert or update every row; idempotent. Ingesters and engines are told of the change."""
+    tables: dict[str, list[dict[str, Any]]] = {
+        "area": _rows(registry.areas),
+        "company": _rows(registry.companies),
+        "grid": _rows(registry.grids),
+        "site": _rows(registry.sites),
+        "gateway": _rows(registry.gateways),
+        "charger": _rows(registry.chargers),
+        "connector": [
+            {"charger": c.code, "number": p.number, "max_power_w": p.max_power_w}
+            for c in registry.chargers.values()
+            for p in c.plugs()
+        ],
+    }
+    added, changed = {}, {}
+    with db.transaction():
+        for table, rows in tables.items():
+            result = db.execute(_SQL[f"write_{table}"], {"rows": Jsonb(rows)}).fetchall()
+            added[table] = sum(1 for row in result if row["added"])
+            changed[table] = len(result) - added[table]
+        retired = db.execute(_SQL["retire_connectors"], {"rows": Jsonb(tables["connector"])})
+        changed["connector"] += retired.rowcount
+        db.execute("SELECT pg_notify('pilewatch_registry', '')")
+    return Loaded(added, changed)
+
+
+def _rows(section: dict[str, Any]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = msgspec.to_builtins(list(section.values()))
+    for row in rows:
+        row.pop("connectors", None)
+    return rows

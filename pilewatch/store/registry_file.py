@@ -1,0 +1,381 @@
+"""The registry file: areas, companies, grids, sites, gateways, chargers from YAML or CSV.
+
+Everything is checked before anything is written; every problem names file and line, so that
+someone who typed the list by hand finds each of them at once.
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+MAX_BYTES = 50_000_000
+"""A longer file is refused: it is no list of piles."""
+
+Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Text = Annotated[str, Meta(max_length=500)]
+Watts = Annotated[float, Meta(gt=0, le=10_000_000)]
+
+
+class BadRegistry(ValueError):
+    """The file cannot be used. `problems` are lines of `FILE:LINE: what is wrong`."""
+
+    def __init__(self, problems: list[str]):
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class _Row(Struct, forbid_unknown_fields=True, kw_only=True):
+    code: Code
+
+
+class Area(_Row):
+    """A community (社区)."""
+
+    name: Name
+    timezone: Name = "Asia/Shanghai"
+
+
+class Company(_Row):
+    """An operating, repair, property or power company."""
+
+    name: Name
+    phone: Text | None = None
+
+
+class Grid(_Row):
+    """A grid (网格) of an area."""
+
+    area: Code
+    name: Name
+
+
+class Site(_Row):
+    """A charging place."""
+
+    grid: Code
+    name: Name
+    company: Code | None = None
+    address: Text | None = None
+    latitude: Annotated[float, Meta(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Meta(ge=-180, le=180)] | None = None
+    repair_phone: Text | None = None
+
+
+class Gateway(_Row):
+    """A modem or concentrator that several chargers of a site share."""
+
+    site: Code
+
+
+Number = Annotated[int, Meta(ge=1, le=999)]
+
+
+class Plug(Struct, forbid_unknown_fields=True):
+    """One connector: its number on the pile and its limit in watts."""
+
+    number: Number
+    max_power_w: Watts | None = None
+
+
+class Charger(_Row):
+    """One pile or cabinet; `code` is the id it publishes under; `connectors` count or list."""
+
+    site: Code
+    kind: Literal["ebike", "car"]
+    label: Name
+    connectors: Number | Annotated[list[Plug], Meta(min_length=1, max_length=999)]
+    gateway: Code | None = None
+    vendor: Text | None = None
+    model: Text | None = None
+    max_power_w: Watts | None = None
+    active: bool = True
+
+    def plugs(self) -> list[Plug]:
+        """Its connectors, one by one."""
+        if isinstance(self.connectors, int):
+            return [Plug(n, self.max_power_w) for n in range(1, self.connectors + 1)]
+        return [Plug(p.number, p.max_power_w or self.max_power_w) for p in self.connectors]
+
+
+@dataclass
+class Registry:
+    """What one file lists; each dict is keyed by code."""
+
+    areas: dict[str, Area] = field(default_factory=dict)
+    companies: dict[str, Company] = field(default_factory=dict)
+    grids: dict[str, Grid] = field(default_factory=dict)
+    sites: dict[str, Site] = field(default_factory=dict)
+    gateways: dict[str, Gateway] = field(default_factory=dict)
+    chargers: dict[str, Charger] = field(default_factory=dict)
+
+
+_SECTIONS: dict[str, type[_Row]] = {
+    "areas": Area,
+    "companies": Company,
+    "grids": Grid,
+    "sites": Site,
+    "gateways": Gateway,
+    "chargers": Charger,
+}
+_REFERENCES = {
+    "grids": {"area": "areas"},
+    "sites": {"grid": "grids", "company": "companies"},
+    "gateways": {"site": "sites"},
+    "chargers": {"site": "sites", "gateway": "gateways"},
+}
+_COLUMNS = {
+    "area": ("areas", "code"),
+    "area_name": ("areas", "name"),
+    "timezone": ("areas", "timezone"),
+    "company": ("companies", "code"),
+    "company_name": ("companies", "name"),
+    "company_phone": ("companies", "phone"),
+    "grid": ("grids", "code"),
+    "grid_name": ("grids", "name"),
+    "site": ("sites", "code"),
+    "site_name": ("sites", "name"),
+    "address": ("sites", "address"),
+    "latitude": ("sites", "latitude"),
+    "longitude": ("sites", "longitude"),
+    "repair_phone": ("sites", "repair_phone"),
+    "gateway": ("gateways", "code"),
+    "charger": ("chargers", "code"),
+    "kind": ("chargers", "kind"),
+    "label": ("chargers", "label"),
+    "vendor": ("chargers", "vendor"),
+    "model": ("chargers", "model"),
+    "connectors": ("chargers", "connectors"),
+    "max_power_w": ("chargers", "max_power_w"),
+    "active": ("chargers", "active"),
+}
+"""CSV: one line a charger; column -> (section, key)."""
+
+
+def read_registry(path: Path) -> Registry:
+    """Read and check one `.yaml`, `.yml` or `.csv` file. Raises `BadRegistry`."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadRegistry([f"{path}: larger than {MAX_BYTES // 1_000_000} MB"])
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise BadRegistry([f"{path}: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise BadRegistry(
+            [f"{path}:{line}: not UTF-8; save the file as UTF-8 (in a spreadsheet: “CSV UTF-8”)"]
+        ) from error
+    if "\0" in text:
+        raise BadRegistry([f"{path}:{text[: text.index(chr(0))].count(chr(10)) + 1}: NUL byte"])
+    reader = _Reader(path)
+    if path.suffix.lower() == ".csv":
+        reader.read_csv(text)
+    elif path.suffix.lower() in (".yaml", ".yml"):
+        reader.read_yaml(text)
+    else:
+        raise BadRegistry([f"{path}: unknown kind of file; right would be .yaml, .yml or .csv"])
+    return reader.finish()
+
+
+class _Reader:
+    """Collects rows and problems, so that one run shows all that is wrong."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.registry = Registry()
+        self.lines: dict[tuple[str, str], int] = {}
+        self.problems: list[str] = []
+
+    def problem(self, line: int, text: str) -> None:
+        self.problems.append(f"{self.path}:{line}: {text}")
+
+    def add(self, section: str, values: Any, line: int) -> None:
+        """Check one row and keep it, or note what is wrong with it."""
+        try:
+            row = msgspec.convert(values, _SECTIONS[section], strict=False)
+        except msgspec.ValidationError as error:
+            named = values.get("code") if isinstance(values, dict) else None
+            self.problem(line, f"{section}{f' {named!r}' if named else ''}: {error}")
+            return
+        held: dict[str, _Row] = getattr(self.registry, section)
+        if row.code in held:
+            first = self.lines[section, row.code]
+            self.problem(line, f"{section}: code {row.code!r} is already used on line {first}")
+            return
+        held[row.code] = row
+        self.lines[section, row.code] = line
+
+    # --- YAML
+
+    def read_yaml(self, text: str) -> None:
+        try:
+            top = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            said = getattr(error, "problem", None) or str(error)
+            self.problem(mark.line + 1 if mark else 1, f"not YAML: {said}")
+            return
+        except RecursionError:
+            self.problem(1, "nested too deeply")
+            return
+        if not isinstance(top, yaml.MappingNode):
+            self.problem(1, f"right would be a mapping with {', '.join(_SECTIONS)}")
+            return
+        for key, node in self._pairs(top):
+            self._read_section(key, node)
+
+    def _read_section(self, name: str, node: yaml.Node) -> None:
+        line = node.start_mark.line + 1
+        if name not in _SECTIONS:
+            self.problem(line, f"{name!r} is unknown; right would be {', '.join(_SECTIONS)}")
+        elif not isinstance(node, yaml.SequenceNode):
+            self.problem(line, f"{name}: right would be a list")
+        else:
+            for item in node.value:
+                self.add(name, self._plain(item), item.start_mark.line + 1)
+
+    def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in seen:
+                self.problem(line, f"{name!r} is already given on line {seen[name]}")
+            seen[name] = line
+            yield name, value
+
+    def _plain(self, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return {name: self._plain(value) for name, value in self._pairs(node)}
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(value) for value in node.value]
+        # As typed: an unquoted phone or code such as 0376 or 1e5 must not turn into a number.
+        # Fields that are numbers are converted when the row is checked.
+        return None if node.tag.endswith(":null") else str(node.value)
+
+    # --- CSV
+
+    def read_csv(self, text: str) -> None:
+        reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
+        try:
+            unknown = set(reader.fieldnames or ()) - set(_COLUMNS)
+            missing = {"area", "grid", "site", "charger", "kind"} - set(reader.fieldnames or ())
+            for column in sorted(unknown, key=str):
+                self.problem(1, f"column {column!r} is unknown; known are {', '.join(_COLUMNS)}")
+            for column in sorted(missing):
+                self.problem(1, f"column {column!r} is missing")
+            if self.problems:
+                return
+            for row in reader:
+                self._read_csv_row(row, reader.line_num)
+        except csv.Error as error:
+            self.problem(reader.line_num + 1, f"not CSV: {error}")
+
+    def _read_csv_row(self, row: dict[str | Any, Any], line: int) -> None:
+        if None in row or None in row.values():
+            self.problem(line, "the number of cells differs from the header's")
+            return
+        sections: dict[str, dict[str, Any]] = {}
+        for column, cell in row.items():
+            if cell.strip():
+                section, key = _COLUMNS[column]
+                sections.setdefault(section, {})[key] = cell.strip()
+        for section in _SECTIONS:
+            values = sections.get(section)
+            if values is not None:
+                self._complete(section, values, sections)
+                self._add_csv(section, values, line)
+
+    def _complete(
+        self, section: str, values: dict[str, Any], sections: dict[str, dict[str, Any]]
+    ) -> None:
+        for key, target in _REFERENCES.get(section, {}).items():
+            if code := sections.get(target, {}).get("code"):
+                values[key] = code
+        if section in ("areas", "grids", "sites", "companies"):
+            values.setdefault("name", values.get("code", ""))
+        if section == "chargers":
+            values.setdefault("label", values.get("code", ""))
+            values.setdefault("connectors", "1")
+
+    def _add_csv(self, section: str, values: dict[str, Any], line: int) -> None:
+        """The same place stands on many lines: equal is fine, different is a contradiction."""
+        code = values.get("code")
+        known = getattr(self.registry, section).get(code)
+        if known is None or section == "chargers":
+            self.add(section, values, line)
+            return
+        for key, value in values.items():
+            if key != "name" or value != code:
+                before = getattr(known, key, None)
+                if str(before) != value and not _same_number(before, value):
+                    first = self.lines[section, str(code)]
+                    self.problem(
+                        line,
+                        f"{section} {code!r}: {key} is {value!r} but {before!r} on line {first}",
+                    )
+
+    # --- across rows
+
+    def finish(self) -> Registry:
+        """The whole registry. Raises `BadRegistry` with every problem, by line."""
+        for section, references in _REFERENCES.items():
+            for code, row in getattr(self.registry, section).items():
+                for key, target in references.items():
+                    self._check_reference(section, code, key, target, getattr(row, key))
+        for area in self.registry.areas.values():
+            self._check_timezone(area)
+        for charger in self.registry.chargers.values():
+            self._check_charger(charger)
+        if self.problems:
+            raise BadRegistry(sorted(self.problems, key=_line_of))
+        return self.registry
+
+    def _check_reference(
+        self, section: str, code: str, key: str, target: str, value: str | None
+    ) -> None:
+        if value is not None and value not in getattr(self.registry, target):
+            self.problem(
+                self.lines[section, code],
+                f"{section} {code!r}: {key} {value!r} is not among the file's {target}",
+            )
+
+    def _check_timezone(self, area: Area) -> None:
+        try:
+            ZoneInfo(area.timezone)
+        except (ValueError, OSError, KeyError):
+            self.problem(
+                self.lines["areas", area.code],
+                f"areas {area.code!r}: timezone {area.timezone!r} is unknown; right would be "
+                "a name such as Asia/Shanghai",
+            )
+
+    def _check_charger(self, charger: Charger) -> None:
+        line = self.lines["chargers", charger.code]
+        numbers = [plug.number for plug in charger.plugs()]
+        for number in sorted({n for n in numbers if numbers.count(n) > 1}):
+            self.problem(line, f"chargers {charger.code!r}: connector {number} is listed twice")
+        gateway = self.registry.gateways.get(charger.gateway or "")
+        if gateway is not None and gateway.site != charger.site:
+            self.problem(
+                line,
+                f"chargers {charger.code!r}: gateway {gateway.code!r} stands at site "
+                f"{gateway.site!r}, the charger at {charger.site!r}",
+            )
+
+
+def _same_number(before: object, text: str) -> bool:
+    try:
+        return isinstance(before, float) and before == float(text)
+    except ValueError:
+        return False
+
+
+def _line_of(problem: str) -> int:
+    return next((int(p) for p in problem.split(":") if p.isdigit()), 0)

@@ -1,0 +1,92 @@
+-- The registry file, table by table. Each gives one row for each row added or changed.
+
+-- name: write_area
+INSERT INTO area AS t (code, name, timezone)
+SELECT code, name, timezone
+FROM jsonb_to_recordset(%(rows)s) AS r(code text, name text, timezone text)
+ON CONFLICT (code) DO UPDATE SET name = excluded.name, timezone = excluded.timezone
+WHERE (t.name, t.timezone) IS DISTINCT FROM (excluded.name, excluded.timezone)
+RETURNING (xmax = 0) AS added;
+
+-- name: write_company
+INSERT INTO company AS t (code, name, phone)
+SELECT code, name, phone
+FROM jsonb_to_recordset(%(rows)s) AS r(code text, name text, phone text)
+ON CONFLICT (code) DO UPDATE SET name = excluded.name, phone = excluded.phone
+WHERE (t.name, t.phone) IS DISTINCT FROM (excluded.name, excluded.phone)
+RETURNING (xmax = 0) AS added;
+
+-- name: write_grid
+INSERT INTO grid AS t (code, name, area_id)
+SELECT r.code, r.name, a.id
+FROM jsonb_to_recordset(%(rows)s) AS r(code text, name text, area text)
+JOIN area a ON a.code = r.area
+ON CONFLICT (code) DO UPDATE SET name = excluded.name, area_id = excluded.area_id
+WHERE (t.name, t.area_id) IS DISTINCT FROM (excluded.name, excluded.area_id)
+RETURNING (xmax = 0) AS added;
+
+-- name: write_site
+INSERT INTO site AS t
+    (code, grid_id, company_id, name, address, latitude, longitude, repair_phone)
+SELECT r.code, g.id, c.id, r.name, r.address, r.latitude, r.longitude, r.repair_phone
+FROM jsonb_to_recordset(%(rows)s) AS r(
+    code text, grid text, company text, name text, address text,
+    latitude double precision, longitude double precision, repair_phone text)
+JOIN grid g ON g.code = r.grid
+LEFT JOIN company c ON c.code = r.company
+ON CONFLICT (code) DO UPDATE SET
+    grid_id = excluded.grid_id, company_id = excluded.company_id, name = excluded.name,
+    address = excluded.address, latitude = excluded.latitude, longitude = excluded.longitude,
+    repair_phone = excluded.repair_phone
+WHERE (t.grid_id, t.company_id, t.name, t.address, t.latitude, t.longitude, t.repair_phone)
+    IS DISTINCT FROM (excluded.grid_id, excluded.company_id, excluded.name, excluded.address,
+                      excluded.latitude, excluded.longitude, excluded.repair_phone)
+RETURNING (xmax = 0) AS added;
+
+-- name: write_gateway
+INSERT INTO gateway AS t (code, site_id)
+SELECT r.code, s.id
+FROM jsonb_to_recordset(%(rows)s) AS r(code text, site text)
+JOIN site s ON s.code = r.site
+ON CONFLICT (code) DO UPDATE SET site_id = excluded.site_id
+WHERE t.site_id IS DISTINCT FROM excluded.site_id
+RETURNING (xmax = 0) AS added;
+
+-- name: write_charger
+INSERT INTO charger AS t (code, site_id, gateway_id, kind, label, vendor, model, active)
+SELECT r.code, s.id, g.id, r.kind, r.label, r.vendor, r.model, r.active
+FROM jsonb_to_recordset(%(rows)s) AS r(
+    code text, site text, gateway text, kind text, label text, vendor text, model text,
+    active boolean)
+JOIN site s ON s.code = r.site
+LEFT JOIN gateway g ON g.code = r.gateway
+ON CONFLICT (code) DO UPDATE SET
+    site_id = excluded.site_id, gateway_id = excluded.gateway_id, kind = excluded.kind,
+    label = excluded.label, vendor = excluded.vendor, model = excluded.model,
+    active = excluded.active
+WHERE (t.site_id, t.gateway_id, t.kind, t.label, t.vendor, t.model, t.active)
+    IS DISTINCT FROM (excluded.site_id, excluded.gateway_id, excluded.kind, excluded.label,
+                      excluded.vendor, excluded.model, excluded.active)
+RETURNING (xmax = 0) AS added;
+
+-- name: write_connector
+INSERT INTO connector AS t (charger_id, number, max_power_w)
+SELECT c.id, r.number, r.max_power_w
+FROM jsonb_to_recordset(%(rows)s) AS r(
+    charger text, number smallint, max_power_w double precision)
+JOIN charger c ON c.code = r.charger
+ON CONFLICT (charger_id, number) DO UPDATE SET
+    max_power_w = excluded.max_power_w, active = true
+WHERE (t.max_power_w, t.active) IS DISTINCT FROM (excluded.max_power_w, true)
+RETURNING (xmax = 0) AS added;
+
+-- name: retire_connectors
+WITH listed AS (
+    SELECT c.id AS charger_id, r.number
+    FROM jsonb_to_recordset(%(rows)s) AS r(charger text, number smallint)
+    JOIN charger c ON c.code = r.charger
+)
+UPDATE connector n SET active = false
+WHERE n.active AND n.charger_id IN (SELECT charger_id FROM listed)
+  AND NOT EXISTS (
+      SELECT FROM listed l WHERE l.charger_id = n.charger_id AND l.number = n.number);
