@@ -86,6 +86,12 @@ def make_database(server_url: str) -> str:
             db.execute(f"CREATE DATABASE {template}")
             with connect(database_on(server_url, template), application="t") as fresh:
                 migrate(fresh)
+            # TimescaleDB's scheduler would sit in it, and a template must be unused.
+            db.execute(f"ALTER DATABASE {template} ALLOW_CONNECTIONS false")
+            db.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
+                (template,),
+            )
         db.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     return database_on(server_url, name)
 
