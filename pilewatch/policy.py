@@ -1,0 +1,114 @@
+"""What an installation decides about faults and promises: thresholds, windows, deadlines.
+
+Defaults are starting points; a TOML file changes them. Times are seconds unless named otherwise.
+"""
+
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from pilewatch.faultcodes import FAULTS, Fault
+
+Seconds = Annotated[float, Meta(ge=0, le=366 * 86400)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+
+
+class BadPolicy(ValueError):
+    """The policy file cannot be used; `str()` says where and why."""
+
+
+class Debounce(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long a fault must last before it is an open incident, and its absence before it ends."""
+
+    people_s: Seconds = 2
+    reported_s: Seconds = 10
+    silence_s: Seconds = 60
+    stale_s: Seconds = 60
+    clear_s: Seconds = 60
+    by_code: dict[str, Seconds] = {}
+
+
+class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
+    """When the silence of several chargers is one fault of what they share."""
+
+    share: Share = 0.8
+    at_least: Annotated[int, Meta(ge=2)] = 2
+
+
+class Deadlines(Struct, frozen=True, forbid_unknown_fields=True):
+    """Hours from opening to repair, by severity."""
+
+    people_h: Annotated[float, Meta(gt=0)] = 4
+    equipment_h: Annotated[float, Meta(gt=0)] = 48
+    notice_h: Annotated[float, Meta(gt=0)] = 168
+
+
+class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
+    """What proves a repair, and how long a claim may wait for its proof."""
+
+    min_session_wh: Annotated[float, Meta(gt=0)] = 50
+    healthy_idle_s: Seconds = 1800
+    verify_within_s: Annotated[float, Meta(gt=0)] = 72 * 3600
+
+
+class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Attempts and pauses of notifications."""
+
+    attempts: Annotated[int, Meta(ge=1)] = 12
+    first_pause_s: Annotated[float, Meta(gt=0)] = 2
+    longest_pause_s: Annotated[float, Meta(gt=0)] = 3600
+
+
+class Policy(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole policy of an installation."""
+
+    debounce: Debounce = Debounce()
+    correlation: Correlation = Correlation()
+    deadlines: Deadlines = Deadlines()
+    evidence: Evidence = Evidence()
+    delivery: Delivery = Delivery()
+
+    def debounce_of(self, fault: Fault) -> timedelta:
+        """How long this fault must last before it counts."""
+        waits = self.debounce
+        seconds = waits.by_code.get(fault.code)
+        if seconds is None:
+            if fault.severity == 1:
+                seconds = waits.people_s
+            elif fault.code == "silent-port":
+                seconds = waits.stale_s
+            elif fault.family == "silence":
+                seconds = waits.silence_s
+            else:
+                seconds = waits.reported_s
+        return timedelta(seconds=seconds)
+
+    @property
+    def clear_after(self) -> timedelta:
+        """How long a fault must be gone before its incident ends."""
+        return timedelta(seconds=self.debounce.clear_s)
+
+    def repair_within(self, severity: int) -> timedelta:
+        """From opening to the promised repair."""
+        hours = self.deadlines
+        return timedelta(hours=(hours.people_h, hours.equipment_h, hours.notice_h)[severity - 1])
+
+
+def load_policy(path: Path | None) -> Policy:
+    """Read and check a policy file; the defaults where there is none. Raises `BadPolicy`."""
+    if path is None:
+        return Policy()
+    try:
+        policy = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Policy)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadPolicy(f"{path}: {error}") from error
+    except msgspec.ValidationError as error:
+        raise BadPolicy(f"{path}: {error}") from error
+    unknown = sorted(set(policy.debounce.by_code) - set(FAULTS))
+    if unknown:
+        raise BadPolicy(f"{path}: debounce.by_code: {unknown[0]!r} is no fault code")
+    return policy

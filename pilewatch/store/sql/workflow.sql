@@ -1,0 +1,165 @@
+-- Tickets, reports, inspections: each function's one transaction is its caller's.
+
+-- name: subject_of_connector
+SELECT n.id AS subject_id, c.site_id, c.id AS charger_id, n.id AS connector_id, s.company_id
+FROM connector n JOIN charger c ON c.id = n.charger_id JOIN site s ON s.id = c.site_id
+WHERE n.id = %(id)s;
+
+-- name: subject_of_charger
+SELECT c.id::bigint AS subject_id, c.site_id, c.id AS charger_id, NULL::bigint AS connector_id,
+       s.company_id
+FROM charger c JOIN site s ON s.id = c.site_id WHERE c.id = %(id)s;
+
+-- name: subject_of_gateway
+SELECT g.id AS subject_id, g.site_id, NULL::integer AS charger_id, NULL::bigint AS connector_id,
+       s.company_id
+FROM gateway g JOIN site s ON s.id = g.site_id WHERE g.id = %(id)s;
+
+-- name: subject_of_site
+SELECT s.id AS subject_id, s.id AS site_id, NULL::integer AS charger_id,
+       NULL::bigint AS connector_id, s.company_id
+FROM site s WHERE s.id = %(id)s;
+
+-- name: open_ticket
+INSERT INTO ticket (subject_kind, subject_id, site_id, charger_id, connector_id, code, family,
+                    severity, state, company_id, opened_at, deadline_at)
+VALUES (%(subject_kind)s, %(subject_id)s, %(site_id)s, %(charger_id)s, %(connector_id)s, %(code)s,
+        %(family)s, %(severity)s, 'open', %(company_id)s, %(now)s, %(deadline_at)s)
+ON CONFLICT (subject_kind, subject_id, family)
+    WHERE state NOT IN ('closed', 'rejected', 'merged') DO NOTHING
+RETURNING id;
+
+-- name: live_ticket
+SELECT id FROM ticket
+WHERE subject_kind = %(subject_kind)s AND subject_id = %(subject_id)s AND family = %(family)s
+  AND state NOT IN ('closed', 'rejected', 'merged');
+
+-- name: lock_ticket
+SELECT id, state, subject_kind, subject_id, site_id, charger_id, connector_id, code, family,
+       severity, opened_at, deadline_at, company_id, assignee_id, claimed_at, verify_by_at,
+       verified_at, closed_at, evidence, cause, remedy, part, merged_into, reopened, version
+FROM ticket WHERE id = %(id)s FOR NO KEY UPDATE;
+
+-- name: update_ticket
+UPDATE ticket SET
+    state = %(state)s, code = %(code)s, severity = %(severity)s, deadline_at = %(deadline_at)s,
+    company_id = %(company_id)s, assignee_id = %(assignee_id)s, claimed_at = %(claimed_at)s,
+    verify_by_at = %(verify_by_at)s, verified_at = %(verified_at)s, closed_at = %(closed_at)s,
+    evidence = %(evidence)s, cause = %(cause)s, remedy = %(remedy)s, part = %(part)s,
+    merged_into = %(merged_into)s, reopened = %(reopened)s, version = %(version)s
+WHERE id = %(id)s;
+
+-- name: add_entry
+INSERT INTO ticket_entry (ticket_id, at, actor_kind, person_id, action, from_state, to_state,
+                          note, data)
+VALUES (%(ticket_id)s, %(at)s, %(actor_kind)s, %(person_id)s, %(action)s, %(from_state)s,
+        %(to_state)s, %(note)s, %(data)s)
+RETURNING id;
+
+-- name: add_outbox
+INSERT INTO outbox (key, topic, payload, created_at, due_at)
+VALUES (%(key)s, %(topic)s, %(payload)s, %(now)s, %(now)s);
+
+-- name: notify
+SELECT pg_notify(%(channel)s, %(payload)s);
+
+-- name: move_reports
+UPDATE report SET ticket_id = %(into)s WHERE ticket_id = %(ticket_id)s;
+
+-- name: move_incidents
+UPDATE incident SET ticket_id = %(into)s WHERE ticket_id = %(ticket_id)s;
+
+-- name: tickets_to_verify
+SELECT id FROM ticket WHERE state = 'repaired' ORDER BY id FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: tickets_to_close
+SELECT id FROM ticket WHERE state = 'verified' ORDER BY id FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: tickets_to_recover
+-- Nobody claimed a repair, yet the machine's own complaint has been gone for long enough.
+SELECT t.id, gone.since
+FROM ticket t
+CROSS JOIN LATERAL (
+    SELECT max(i.ended_at) AS since, bool_or(i.ended_at IS NULL) AS alive
+    FROM incident i WHERE i.ticket_id = t.id
+) gone
+WHERE t.state IN ('open', 'assigned', 'reopened') AND t.severity > 1
+  AND NOT gone.alive AND gone.since <= %(before)s
+  AND NOT EXISTS (SELECT FROM report r WHERE r.ticket_id = t.id)
+ORDER BY t.id FOR NO KEY UPDATE OF t SKIP LOCKED;
+
+-- name: incident_alive
+SELECT EXISTS (
+    SELECT FROM incident
+    WHERE subject_kind = %(subject_kind)s AND subject_id = %(subject_id)s
+      AND family = %(family)s AND phase IN ('pending', 'open', 'clearing', 'member')) AS alive;
+
+-- name: proving_session
+SELECT connector_id, session_id, started_at, ended_at, energy_wh
+FROM charging_session
+WHERE connector_id = ANY(%(connectors)s) AND ended_at > %(claimed_at)s
+  AND coalesce(started_at, ended_at) > %(claimed_at)s AND energy_wh >= %(min_wh)s
+ORDER BY ended_at LIMIT 1;
+
+-- name: connectors_of_subject
+SELECT n.id FROM connector n JOIN charger c ON c.id = n.charger_id
+WHERE n.active AND c.active AND CASE %(subject_kind)s
+    WHEN 'connector' THEN n.id WHEN 'charger' THEN c.id
+    WHEN 'gateway' THEN c.gateway_id ELSE c.site_id END = %(subject_id)s
+ORDER BY n.id;
+
+-- name: health_of_connectors
+SELECT bool_and(k.online AND NOT k.stale AND s.healthy_since IS NOT NULL) AS healthy,
+       bool_and(k.online) AS online,
+       max(s.healthy_since) AS healthy_since,
+       max(back.at) AS online_since
+FROM connector_now(%(now)s) k
+LEFT JOIN connector_state s ON s.connector_id = k.connector_id
+LEFT JOIN LATERAL (
+    SELECT max(e.ended_at) AS at FROM incident e
+    WHERE e.charger_id = k.charger_id AND e.family = 'silence'
+) back ON true
+WHERE k.connector_id = ANY(%(connectors)s);
+
+-- name: add_report
+INSERT INTO report (receipt, source, site_id, charger_id, connector_id, code, note, reported_at,
+                    ticket_id)
+VALUES (%(receipt)s, %(source)s, %(site_id)s, %(charger_id)s, %(connector_id)s, %(code)s,
+        %(note)s, %(now)s, %(ticket_id)s)
+RETURNING id;
+
+-- name: joinable_ticket
+SELECT t.id FROM ticket t
+WHERE t.state NOT IN ('closed', 'rejected', 'merged')
+  AND (t.subject_kind, t.subject_id) IN (
+      ('connector', %(connector_id)s::bigint), ('charger', %(charger_id)s::bigint),
+      ('gateway', (SELECT gateway_id FROM charger WHERE id = %(charger_id)s)),
+      ('site', %(site_id)s::bigint))
+ORDER BY (t.family = %(family)s) DESC, (t.subject_kind = 'connector') DESC,
+         (t.subject_kind = 'charger') DESC, t.id
+LIMIT 1;
+
+-- name: report_by_receipt
+SELECT r.*, t.state FROM report r LEFT JOIN ticket t ON t.id = r.ticket_id
+WHERE r.receipt = %(receipt)s;
+
+-- name: timeline
+SELECT * FROM ticket_entry WHERE ticket_id = %(ticket_id)s ORDER BY id;
+
+-- name: add_inspection
+INSERT INTO inspection (id, charger_id, connector_id, person_id, inspected_at, received_at,
+                        passed, test_charge, answers, note)
+VALUES (%(id)s, %(charger_id)s, %(connector_id)s, %(person_id)s, %(inspected_at)s, %(now)s,
+        %(passed)s, %(test_charge)s, %(answers)s, %(note)s)
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
+
+-- name: repaired_tickets_of
+SELECT id, claimed_at, state FROM ticket
+WHERE charger_id = %(charger_id)s
+  AND (connector_id IS NULL OR connector_id = %(connector_id)s OR %(connector_id)s IS NULL)
+  AND state NOT IN ('closed', 'rejected', 'merged')
+ORDER BY id FOR NO KEY UPDATE;
+
+-- name: link_inspection
+UPDATE inspection SET ticket_id = %(ticket_id)s WHERE id = %(id)s;
