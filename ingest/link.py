@@ -26,6 +26,7 @@ from ingest.batch import KEPT_BYTES, Message
 from ingest.dialect import DIALECTS
 from ingest.metrics import Metrics
 from ingest.writer import Writer
+from pilewatch.clock import utc_now
 from pilewatch.settings import Mqtt
 from pilewatch.wire import MAX_PAYLOAD
 
@@ -231,12 +232,14 @@ class Link:
                 client.disconnect()
                 return
         self._up = True
+        self._writer.listening_since = utc_now()
         self._metrics.connected.set(1)
 
     def _on_disconnect(
         self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
     ) -> None:
         self._metrics.connected.set(0)
+        self._writer.listening_since = None
         if reason.value == _TAKEN_OVER:
             self._problem = "taken over"
         elif self._problem is None:

@@ -27,8 +27,10 @@ class Ingester:
     ):
         self.stop = threading.Event()
         self.metrics = Metrics(registry)
+        client_id = settings.mqtt.client_id or f"pilewatch-ingest-{socket.gethostname()}"
         self.writer = Writer(
             settings.database.url.get_secret_value(),
+            client_id=client_id,
             clock=clock,
             metrics=self.metrics,
             retention_days=settings.database.retention_days,
@@ -38,7 +40,7 @@ class Ingester:
         )
         self.link = Link(
             settings.mqtt,
-            settings.mqtt.client_id or f"pilewatch-ingest-{socket.gethostname()}",
+            client_id,
             unacknowledged=settings.ingest.unacknowledged,
             writer=self.writer,
             metrics=self.metrics,

@@ -4,11 +4,13 @@ Runs in a thread of its own. While the database is away it holds on to its one b
 again; what it has not committed stays unacknowledged, and so stays with the broker.
 """
 
+import contextlib
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import psycopg
 import structlog
@@ -21,6 +23,8 @@ from pilewatch.store.observations import KnownCharger, ObservationStore, Written
 from pilewatch.store.pool import Db, connect
 
 _LOG = structlog.get_logger()
+_LISTENING_S = 3.0
+"""How often we tell the engine that silence of the chargers would mean something."""
 _UNKNOWN_S = 10.0
 """How long an unregistered charger is believed to stay so."""
 # Only such errors speak of a row; everything else (no connection, no table, disk full) of the
@@ -59,6 +63,7 @@ class Writer:
         self,
         url: str,
         *,
+        client_id: str,
         clock: Clock,
         metrics: Metrics,
         retention_days: int,
@@ -67,6 +72,11 @@ class Writer:
         committed: Callable[[Sequence[Message]], None],
     ):
         self._url = url
+        self._client_id = client_id
+        self.listening_since: datetime | None = None
+        """Set by the link while it is subscribed."""
+        self._database_since: datetime | None = None
+        self._shown_at = 0.0
         self._clock = clock
         self._metrics = metrics
         self._retention_days = retention_days
@@ -112,7 +122,9 @@ class Writer:
             self._committed(self._in_hand)
             self._in_hand = []
             pause = 0.1
-        if self._db is not None:
+        if self._db is not None and self._store is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._store.hide_listener(self._client_id)
             self._db.close()
 
     def _take(self) -> list[Message]:
@@ -144,6 +156,7 @@ class Writer:
             db.execute("LISTEN pilewatch_registry")
             self._db, self._store = db, ObservationStore(db, retention_days=self._retention_days)
             self._forget_registry()
+            self._database_since, self._shown_at = self._clock(), 0.0
             self.database_up.set()
             self._metrics.database_up.set(1)
         return self._store
@@ -153,9 +166,17 @@ class Writer:
         try:
             store = self._connection()
             store.db.execute("SELECT 1")  # brings what was notified meanwhile
+            self._show_listening(store)
         except psycopg.Error as error:
             self._database_lost(error)
             self.stopping.wait(0.5)
+
+    def _show_listening(self, store: ObservationStore) -> None:
+        since, now = self.listening_since, time.monotonic()
+        if since is None or self._database_since is None or now - self._shown_at < _LISTENING_S:
+            return
+        self._shown_at = now
+        store.show_listener(self._client_id, max(since, self._database_since), self._clock())
 
     def _forget_registry(self) -> None:
         self._known.clear()
@@ -165,6 +186,8 @@ class Writer:
         """Commit these messages; one that the database cannot take is isolated and refused."""
         readings = [read(message) for message in messages]
         self._write_readings(readings)
+        if self._store is not None:
+            self._show_listening(self._store)
         self._metrics.lag.observe(max(0.0, time.time() - messages[0].received_us / 1e6))
         for reading in readings:
             if reading.unknown_fields:

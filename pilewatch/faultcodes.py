@@ -76,6 +76,15 @@ _ROWS: tuple[Fault, ...] = (
     Fault("blocked", "blocked", 3, _N),
 )
 
+WHOLE_CHARGER = frozenset(
+    {
+        *("smoke-fire", "water-ingress", "tilt-impact", "emergency-stop", "reader-failure"),
+        *("payment-terminal", "display-failure", "controller-memory", "reboot-loop"),
+        *("over-voltage", "under-voltage", "phase-loss", "clock-wrong", "weak-signal"),
+    }
+)
+"""Faults of the cabinet: reported by each of its ports, they are one fault, not twenty."""
+
 FAULTS: dict[str, Fault] = {row.code: row for row in _ROWS}
 """Every fault by its code."""
 

@@ -116,6 +116,14 @@ class ObservationStore:
         found = self.db.execute(_SQL["find_repeated"], {**values, "since": now - REPEAT_WINDOW})
         return {row["ord"] for row in found}
 
+    def show_listener(self, client_id: str, since: datetime, now: datetime) -> None:
+        """Say that this client hears the broker, without a gap since then."""
+        self._run("show_listener", client_id=client_id, since=since, now=now)
+
+    def hide_listener(self, client_id: str) -> None:
+        """Say that it no longer listens."""
+        self._run("hide_listener", client_id=client_id)
+
     def write(self, batch: Staged, now: datetime) -> Written:
         """Write all of the batch or nothing. Raises what psycopg raises; then try it again."""
         self._make_days(batch.days, now)

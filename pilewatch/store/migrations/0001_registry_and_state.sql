@@ -206,3 +206,11 @@ CREATE TABLE observation_hour (
 );
 CREATE TABLE rollup_due (hour timestamptz NOT NULL);
 CREATE INDEX rollup_due_hour ON rollup_due (hour);
+
+-- Who listens to the broker, and since when without a gap: while nobody listens, silence of the
+-- chargers proves nothing.
+CREATE TABLE listener (
+    client_id text PRIMARY KEY,
+    since     timestamptz NOT NULL,
+    alive_at  timestamptz NOT NULL
+);

@@ -98,6 +98,7 @@ CREATE TABLE incident (
     family       text NOT NULL,
     severity     smallint NOT NULL,
     effect       text NOT NULL,
+    detector     text NOT NULL,
     phase        text NOT NULL CHECK (phase IN
                      ('pending', 'open', 'clearing', 'cleared', 'dismissed', 'member')),
     parent_id    bigint REFERENCES incident,
@@ -186,4 +187,13 @@ CREATE TABLE audit (
     object    text NOT NULL,
     before    jsonb,
     after     jsonb
+);
+
+-- Events that no detector could digest: kept for a developer, never in the way of the others.
+CREATE TABLE dead_event (
+    id        bigint PRIMARY KEY,
+    kind      text NOT NULL,
+    payload   jsonb NOT NULL,
+    error     text NOT NULL,
+    failed_at timestamptz NOT NULL
 );

@@ -302,3 +302,10 @@ ORDER BY u.code
 ON CONFLICT (code) DO UPDATE SET
     last_seen_at = greatest(t.last_seen_at, excluded.last_seen_at),
     messages = t.messages + excluded.messages;
+
+-- name: show_listener
+INSERT INTO listener (client_id, since, alive_at) VALUES (%(client_id)s, %(since)s, %(now)s)
+ON CONFLICT (client_id) DO UPDATE SET since = excluded.since, alive_at = excluded.alive_at;
+
+-- name: hide_listener
+DELETE FROM listener WHERE client_id = %(client_id)s;

@@ -1,0 +1,277 @@
+"""The alert engine's decisions: each turn is one transaction over events, timers and sweeps."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import structlog
+
+from alerts import detectors
+from alerts.detectors import Event
+from alerts.incidents import (
+    Finding,
+    Incident,
+    Key,
+    Phase,
+    advance,
+    begin,
+    join_parent,
+    release,
+    see,
+)
+from alerts.ledger import SQL, Ledger, incident_from
+from pilewatch.faultcodes import FAULTS
+from pilewatch.model import SubjectKind
+from pilewatch.policy import Policy
+from pilewatch.store.pool import Db
+from pilewatch.workflow.desk import ENGINE, Subject, act, get_ticket, open_ticket
+from pilewatch.workflow.tickets import LIVE, Comment, ReturnClaim, TicketState
+from pilewatch.workflow.verification import sweep_repaired
+
+_LOG = structlog.get_logger()
+_MANY = 500
+
+
+class Engine:
+    """Decides through one connection; only the leader may run it."""
+
+    def __init__(self, db: Db, policy: Policy):
+        self.db = db
+        self.policy = policy
+        self._one_by_one = 0
+        self.decided = 0
+        self.buried = 0
+
+    def turn(self, now: datetime) -> bool:
+        """Decide what is there to decide; True where more events wait.
+
+        An event that no detector can digest is buried, and the others go on.
+        """
+        limit = 1 if self._one_by_one else _MANY
+        events: list[Event] = []
+        try:
+            with self.db.transaction():
+                events = self._take(limit)
+                self._decide(events, now, drained=len(events) < limit)
+        except psycopg.OperationalError:
+            raise
+        except Exception as error:
+            if not events:
+                raise
+            self._bury_or_split(events, error, now)
+            return True
+        self._one_by_one = max(0, self._one_by_one - 1)
+        self.decided += len(events)
+        return len(events) == limit
+
+    def _bury_or_split(self, events: list[Event], error: Exception, now: datetime) -> None:
+        if len(events) > 1:
+            self._one_by_one = len(events)
+            return
+        _LOG.error("event buried", event_id=events[0].id, kind=events[0].kind, error=repr(error))
+        values = {"id": events[0].id, "error": repr(error)[:2000], "now": now}
+        self.db.execute(SQL["bury_event"], values)
+        self.buried += 1
+
+    def _take(self, limit: int) -> list[Event]:
+        rows = self.db.execute(SQL["take_events"], {"limit": limit}).fetchall()
+        if rows:
+            self.db.execute(SQL["delete_events"], {"ids": [row["id"] for row in rows]})
+        return [Event(**row) for row in rows]
+
+    def _decide(self, events: list[Event], now: datetime, *, drained: bool) -> None:
+        turn = _Turn(self.db, self.policy, now)
+        turn.ledger.read_chargers(event.charger_id for event in events)
+        for event in events:
+            turn.digest(event)
+        # Time must not run ahead of events that still wait: they may dismiss what is due.
+        turn.let_time_pass(now if drained else events[-1].received_at)
+        if drained:
+            turn.sweep()
+            sweep_repaired(self.db, self.policy, now)
+
+
+class _Turn:
+    """One transaction's decisions."""
+
+    def __init__(self, db: Db, policy: Policy, now: datetime):
+        self.db = db
+        self.policy = policy
+        self.now = now
+        self.ledger = Ledger(db)
+
+    def digest(self, event: Event) -> None:
+        """Every detector's findings over this event."""
+        live = self.ledger.at(SubjectKind.CHARGER, event.charger_id)
+        if event.connector_id is not None:
+            live = live + self.ledger.at(SubjectKind.CONNECTOR, event.connector_id)
+        for finding in detectors.detect(event, live):
+            self.consider(finding, event.charger_id)
+
+    def consider(self, finding: Finding, charger_id: int | None = None) -> None:
+        """Let time pass up to the finding, then let the incident see it."""
+        incident = self.ledger.find(finding.key, charger_id)
+        if incident is not None:
+            incident = self._move(incident, advance(incident, finding.at, self.policy))
+        if incident is not None and incident.live:
+            self._move(incident, see(incident, finding, self.policy))
+        elif finding.present:
+            self._begin(finding)
+
+    def _begin(self, finding: Finding) -> None:
+        incident = self.ledger.write(begin(finding, self.policy))
+        if finding.detector == detectors.SILENCE and finding.key.subject_kind == "charger":
+            values = {"charger_id": finding.key.subject_id}
+            parent = self.db.execute(SQL["live_parent_of"], values).fetchone()
+            if parent is not None:
+                self.ledger.write(join_parent(incident, parent["id"]))
+
+    def let_time_pass(self, until: datetime) -> None:
+        """Everything whose time has come by `until`."""
+        while True:
+            rows = self.db.execute(SQL["due_incidents"], {"until": until}).fetchall()
+            for row in rows:
+                incident = self.ledger.keep(incident_from(row))
+                self._move(incident, advance(incident, until, self.policy))
+            if not rows:
+                return
+
+    def sweep(self) -> None:
+        """What only the absence of messages tells, found by the database in whole sets."""
+        moment = {"now": self.now}
+        for row in self.db.execute(SQL["returned_chargers"], moment).fetchall():
+            self.consider(detectors.returned_charger(row["charger_id"], self.now))
+        for row in self.db.execute(SQL["silent_chargers"], moment).fetchall():
+            said = {
+                "by": "three heartbeats missed",
+                "last_seen_at": row["last_seen_at"].isoformat(),
+                "heartbeat_s": row["heartbeat_s"],
+            }
+            self.consider(detectors.silent_charger(row["charger_id"], self.now, said))
+        for name, stale in (("refreshed_connectors", False), ("stale_connectors", True)):
+            for row in self.db.execute(SQL[name], moment).fetchall():
+                self.consider(
+                    detectors.stale_connector(
+                        row["connector_id"], self.now, stale=stale, heard_at=row["heard_at"]
+                    )
+                )
+        self._judge_parents()
+
+    def _judge_parents(self) -> None:
+        """A gateway or site is silent while so many of its chargers are."""
+        for row in self.db.execute(SQL["parents"]).fetchall():
+            share = row["silent"] / row["chargers"] if row["chargers"] else 0.0
+            present = share >= self.policy.correlation.share
+            parent = self.ledger.keep(incident_from(row))
+            if present != (not parent.quiet):
+                self.consider(
+                    Finding(
+                        parent.key,
+                        detectors.SILENCE,
+                        parent.code,
+                        present=present,
+                        at=self.now,
+                        evidence={"silent": row["silent"], "chargers": row["chargers"]},
+                    )
+                )
+
+    # --- consequences
+
+    def _move(self, before: Incident, after: Incident) -> Incident:
+        if after is before:
+            return before
+        if before.phase == Phase.PENDING and after.phase == Phase.OPEN:
+            return self._open(after)
+        after = self.ledger.write(after)
+        if after.phase == Phase.CLEARED:
+            self._cleared(after)
+        elif after.severity < before.severity and after.ticket_id is not None:
+            self._to_ticket(after)
+        return after
+
+    def _open(self, incident: Incident) -> Incident:
+        if incident.detector == detectors.SILENCE and incident.key.subject_kind == "charger":
+            parent_key = self._shared_cause(incident)
+            if parent_key is not None:
+                return self._correlate(incident, parent_key)
+        incident = self.ledger.write(incident)
+        incident = self._to_ticket(incident)
+        self.ledger.tell(incident, "opened", self.now)
+        return incident
+
+    def _shared_cause(self, incident: Incident) -> Key | None:
+        """The gateway or site that explains this silence, if enough neighbours share it."""
+        values = {"charger_id": incident.key.subject_id}
+        near = self.db.execute(SQL["neighbours_of"], values).fetchone()
+        if near is None:
+            return None
+        family = incident.key.family
+        # This charger counts although its own row still says pending.
+        if self._enough(near["site_silent"], near["site_all"]) and (
+            near["gateway_id"] is None or near["site_all"] > near["gateway_all"]
+        ):
+            return Key(SubjectKind.SITE, near["site_id"], family)
+        if near["gateway_id"] and self._enough(near["gateway_silent"], near["gateway_all"]):
+            return Key(SubjectKind.GATEWAY, near["gateway_id"], family)
+        return None
+
+    def _enough(self, silent: int, chargers: int) -> bool:
+        rule = self.policy.correlation
+        return silent >= rule.at_least and silent >= rule.share * chargers
+
+    def _correlate(self, incident: Incident, key: Key) -> Incident:
+        code = "offline-gateway" if key.subject_kind == SubjectKind.GATEWAY else "power-loss"
+        parent = self.ledger.find(key)
+        if parent is None:
+            parent = self.ledger.write(
+                Incident(
+                    key=key,
+                    detector=detectors.SILENCE,
+                    code=code,
+                    severity=FAULTS[code].severity,
+                    phase=Phase.OPEN,
+                    started_at=incident.started_at,
+                    opened_at=incident.opened_at,
+                    evidence={"first": incident.evidence.get("first")},
+                )
+            )
+            parent = self._to_ticket(parent)
+            self.ledger.tell(parent, "opened", self.now)
+        assert parent.id is not None
+        values = {"subject_kind": key.subject_kind.value, "subject_id": key.subject_id}
+        for row in self.db.execute(SQL["silent_children"], values).fetchall():
+            child = self.ledger.keep(incident_from(row))
+            self.ledger.write(join_parent(child, parent.id))
+        return self.ledger.write(join_parent(replace(incident, opened_at=None), parent.id))
+
+    def _to_ticket(self, incident: Incident) -> Incident:
+        opened = open_ticket(
+            self.db,
+            self.policy,
+            self.now,
+            subject=Subject(incident.key.subject_kind, incident.key.subject_id),
+            code=incident.code,
+            actor=ENGINE,
+            data={"incident": incident.id, "evidence": incident.evidence.get("latest")},
+        )
+        if not opened.created:
+            ticket = get_ticket(self.db, opened.ticket_id)
+            if ticket.state == TicketState.REPAIRED:
+                again = ReturnClaim("the fault is seen again")
+                act(self.db, self.policy, self.now, ticket.id, again, ENGINE)
+        return self.ledger.write(replace(incident, ticket_id=opened.ticket_id))
+
+    def _cleared(self, incident: Incident) -> None:
+        if incident.ticket_id is not None:
+            ticket = get_ticket(self.db, incident.ticket_id)
+            if ticket.state in LIVE:
+                said: dict[str, Any] = {"incident": incident.id}
+                gone = Comment(None, "incident-cleared", said)
+                act(self.db, self.policy, self.now, ticket.id, gone, ENGINE)
+        if incident.parent_id is None:
+            self.ledger.tell(incident, "cleared", self.now)
+        if incident.key.subject_kind in (SubjectKind.GATEWAY, SubjectKind.SITE):
+            for row in self.db.execute(SQL["members"], {"parent_id": incident.id}).fetchall():
+                child = self.ledger.keep(incident_from(row))
+                self._move(child, release(child, self.now, self.policy))

@@ -1,0 +1,136 @@
+"""The alert engine as a process: `pilewatch alerts`. One leads, others stand by."""
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+import structlog
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from alerts.delivery import Send, deliver_due, log_only, webhook
+from alerts.engine import Engine
+from alerts.ledger import SQL
+from alerts.maintenance import maintain
+from alerts.metrics import Metrics
+from pilewatch.clock import Clock, utc_now
+from pilewatch.observability import serve_metrics, setup_logging
+from pilewatch.policy import BadPolicy, load_policy
+from pilewatch.settings import Settings
+from pilewatch.store.pool import Db, connect
+
+_LOG = structlog.get_logger()
+
+
+class Process:
+    """The decisions in the calling thread, deliveries and housekeeping in threads beside it."""
+
+    def __init__(
+        self, settings: Settings, *, clock: Clock = utc_now, registry: CollectorRegistry = REGISTRY
+    ):
+        self.settings = settings
+        self.clock = clock
+        self.policy = load_policy(settings.alerts.policy_file)
+        self.metrics = Metrics(registry)
+        self._send = _sender(settings, clock)
+        self.stop = threading.Event()
+        self.leading = threading.Event()
+
+    def run(self) -> None:
+        """Until `stop`; survives the database's absence."""
+        threads = [
+            threading.Thread(target=self._beside, args=(self._deliver, 0.5), daemon=True),
+            threading.Thread(target=self._beside, args=(self._maintain, 60.0), daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        pause = 0.2
+        while not self.stop.is_set():
+            try:
+                with self._connect("engine") as db:
+                    pause = 0.2
+                    self._lead(db)
+            except psycopg.Error as error:
+                _LOG.warning("database is away", error=str(error).strip().splitlines()[:1])
+                self.stop.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311
+                pause = min(pause * 2, 5.0)
+            finally:
+                self.leading.clear()
+                self.metrics.leader.set(0)
+        for thread in threads:
+            thread.join(15)
+
+    def _connect(self, part: str) -> Db:
+        url = self.settings.database.url.get_secret_value()
+        return connect(url, application=f"pilewatch alerts {part}")
+
+    def _lead(self, db: Db) -> None:
+        """Wait for the leader's lock; the lock and the decisions share one connection."""
+        while not self.stop.is_set():
+            row = db.execute(SQL["try_to_lead"]).fetchone()
+            if row is not None and row["leads"]:
+                break
+            self.stop.wait(1.0)
+        if self.stop.is_set():
+            return
+        _LOG.info("leading")
+        self.leading.set()
+        self.metrics.leader.set(1)
+        db.execute("LISTEN pilewatch_event")
+        engine = Engine(db, self.policy)
+        while not self.stop.is_set():
+            started = time.monotonic()
+            more = engine.turn(self.clock())
+            self.metrics.decision.observe(time.monotonic() - started)
+            self.metrics.count(engine)
+            if not more:
+                for _ in db.notifies(timeout=self.settings.alerts.tick_s, stop_after=1):
+                    pass
+
+    def _beside(self, work: Callable[[Db], None], every_s: float) -> None:
+        """Work of the leader on a connection of its own, again and again."""
+        while not self.stop.is_set():
+            if not self.leading.wait(0.5):
+                continue
+            try:
+                with self._connect(work.__name__.strip("_")) as db:
+                    while self.leading.is_set() and not self.stop.is_set():
+                        work(db)
+                        self.stop.wait(every_s)
+            except psycopg.Error as error:
+                _LOG.warning("beside the engine", error=str(error).strip().splitlines()[:1])
+                self.stop.wait(1.0)
+
+    def _deliver(self, db: Db) -> None:
+        while deliver_due(db, self._send, self.policy, self.clock()) == 100:
+            pass
+        self.metrics.look(db, self.clock())
+
+    def _maintain(self, db: Db) -> None:
+        maintain(db, self.settings, self.clock())
+
+
+def _sender(settings: Settings, clock: Clock) -> Send:
+    alerts = settings.alerts
+    if alerts.webhook_url is None:
+        return log_only
+    secret = alerts.webhook_secret
+    plain = None if secret is None else secret.get_secret_value()
+    return webhook(alerts.webhook_url, plain, clock)
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT. Gives the exit code."""
+    setup_logging(settings.log_format, process="alerts")
+    try:
+        process = Process(settings)
+    except BadPolicy as error:
+        _LOG.error(str(error))
+        return 2
+    serve_metrics(settings.metrics)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: process.stop.set())
+    process.run()
+    return 0

@@ -1,0 +1,38 @@
+"""The leader's housekeeping: partitions ahead, hourly roll-ups, retention, bounds."""
+
+from datetime import datetime, timedelta
+
+from pilewatch.settings import Settings
+from pilewatch.store import queries
+from pilewatch.store.pool import Db
+
+_SQL = queries.load("alerts")
+_SETTLE = timedelta(minutes=2)
+"""How long after its end an hour's rows may still be in an open transaction."""
+
+
+def maintain(db: Db, settings: Settings, now: datetime) -> None:
+    """Everything that is due. Each step is its own transaction and may be repeated."""
+    for days in (0, 1, 2):
+        db.execute("SELECT ensure_observation_day(%s)", ((now + timedelta(days=days)).date(),))
+    roll_up(db, now)
+    oldest = now - timedelta(days=settings.database.retention_days)
+    db.execute("SELECT drop_observations_before(%s)", (oldest,))
+    kept = now - timedelta(days=settings.ingest.quarantine_days)
+    db.execute(_SQL["trim_quarantine"], {"before": kept, "rows": settings.ingest.quarantine_rows})
+    db.execute(_SQL["trim_unknown_chargers"], {"before": kept})
+    db.execute(_SQL["trim_idempotency"], {"before": now - timedelta(days=2)})
+    db.execute(_SQL["trim_login_sessions"], {"now": now})
+    db.execute(_SQL["trim_outbox"], {"before": now - timedelta(days=30)})
+
+
+def roll_up(db: Db, now: datetime) -> int:
+    """Recompute the finished hours whose rows changed; gives how many."""
+    before = now - timedelta(hours=1) - _SETTLE
+    hours = [row["hour"] for row in db.execute(_SQL["finished_hours"], {"before": before})]
+    for hour in hours:
+        with db.transaction():
+            # Marks that come while we read stay behind, and bring us back to this hour.
+            db.execute(_SQL["clear_due_hour"], {"hour": hour})
+            db.execute(_SQL["roll_up_hour"], {"hour": hour})
+    return len(hours)

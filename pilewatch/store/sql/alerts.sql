@@ -1,0 +1,245 @@
+-- The alert engine: events in, incidents out, under one leader.
+
+-- name: try_to_lead
+SELECT pg_try_advisory_lock(7150, 2) AS leads;
+
+-- name: take_events
+SELECT e.id, e.kind, e.charger_id, e.connector_id, n.number, e.received_at, e.payload
+FROM event e LEFT JOIN connector n ON n.id = e.connector_id
+ORDER BY e.id LIMIT %(limit)s
+FOR UPDATE OF e SKIP LOCKED;
+
+-- name: delete_events
+DELETE FROM event WHERE id = ANY(%(ids)s);
+
+-- name: bury_event
+WITH gone AS (DELETE FROM event WHERE id = %(id)s RETURNING id, kind, payload)
+INSERT INTO dead_event (id, kind, payload, error, failed_at)
+SELECT id, kind, payload, %(error)s, %(now)s FROM gone ON CONFLICT DO NOTHING;
+
+-- name: live_incidents_of_chargers
+SELECT i.* FROM incident i
+WHERE i.phase IN ('pending', 'open', 'clearing', 'member') AND i.charger_id = ANY(%(ids)s)
+FOR NO KEY UPDATE;
+
+-- name: live_incident
+SELECT * FROM incident
+WHERE subject_kind = %(subject_kind)s AND subject_id = %(subject_id)s AND family = %(family)s
+  AND phase IN ('pending', 'open', 'clearing', 'member')
+FOR NO KEY UPDATE;
+
+-- name: due_incidents
+SELECT * FROM incident WHERE due_at <= %(until)s ORDER BY due_at, id LIMIT 500
+FOR NO KEY UPDATE;
+
+-- name: insert_incident
+INSERT INTO incident (subject_kind, subject_id, site_id, charger_id, connector_id, code, family,
+                      severity, effect, detector, phase, started_at, opened_at, quiet_since,
+                      ended_at, due_at, parent_id, ticket_id, evidence)
+SELECT %(subject_kind)s, %(subject_id)s, p.site_id, p.charger_id, p.connector_id, %(code)s,
+       %(family)s, %(severity)s, %(effect)s, %(detector)s, %(phase)s, %(started_at)s,
+       %(opened_at)s, %(quiet_since)s, %(ended_at)s, %(due_at)s, %(parent_id)s, %(ticket_id)s,
+       %(evidence)s
+FROM (
+    SELECT c.site_id, c.id AS charger_id, n.id AS connector_id
+    FROM connector n JOIN charger c ON c.id = n.charger_id
+    WHERE %(subject_kind)s = 'connector' AND n.id = %(subject_id)s
+    UNION ALL SELECT site_id, id, NULL FROM charger
+    WHERE %(subject_kind)s = 'charger' AND id = %(subject_id)s
+    UNION ALL SELECT site_id, NULL, NULL FROM gateway
+    WHERE %(subject_kind)s = 'gateway' AND id = %(subject_id)s
+    UNION ALL SELECT id, NULL, NULL FROM site
+    WHERE %(subject_kind)s = 'site' AND id = %(subject_id)s
+) p
+ON CONFLICT (subject_kind, subject_id, family)
+    WHERE phase IN ('pending', 'open', 'clearing', 'member') DO NOTHING
+RETURNING id;
+
+-- name: update_incident
+UPDATE incident SET
+    code = %(code)s, severity = %(severity)s, effect = %(effect)s, phase = %(phase)s,
+    opened_at = %(opened_at)s, quiet_since = %(quiet_since)s, ended_at = %(ended_at)s,
+    due_at = %(due_at)s, parent_id = %(parent_id)s, ticket_id = %(ticket_id)s,
+    evidence = %(evidence)s
+WHERE id = %(id)s;
+
+-- name: silent_chargers
+-- Three heartbeats missed, judged only for the time in which somebody listened.
+SELECT h.charger_id, h.last_seen_at, h.heartbeat_s
+FROM charger_state h
+JOIN charger c ON c.id = h.charger_id AND c.active
+CROSS JOIN (
+    SELECT min(since) AS since FROM listener WHERE alive_at > %(now)s - interval '15 seconds'
+) l
+WHERE greatest(h.last_seen_at, l.since) <= %(now)s - h.heartbeat_s * interval '3 seconds'
+  AND h.last_seen_at IS NOT NULL AND l.since IS NOT NULL
+  AND NOT EXISTS (
+      SELECT FROM incident i
+      WHERE i.subject_kind = 'charger' AND i.subject_id = h.charger_id AND i.family = 'silence'
+        AND i.phase IN ('pending', 'open', 'clearing', 'member') AND i.quiet_since IS NULL)
+ORDER BY h.charger_id;
+
+-- name: returned_chargers
+SELECT h.charger_id, h.last_seen_at
+FROM incident i JOIN charger_state h ON h.charger_id = i.subject_id
+WHERE i.subject_kind = 'charger' AND i.family = 'silence' AND i.quiet_since IS NULL
+  AND i.phase IN ('pending', 'open', 'member')
+  AND h.last_seen_at >= coalesce(h.offline_said_at, '-infinity')
+  AND h.last_seen_at > %(now)s - h.heartbeat_s * interval '3 seconds'
+ORDER BY h.charger_id;
+
+-- name: stale_connectors
+SELECT k.connector_id, k.heard_at
+FROM connector_now(%(now)s) k
+JOIN charger_state h ON h.charger_id = k.charger_id
+CROSS JOIN (
+    SELECT min(since) AS since FROM listener WHERE alive_at > %(now)s - interval '15 seconds'
+) l
+WHERE k.online AND k.stale AND k.heard_at IS NOT NULL
+  AND l.since <= %(now)s - h.heartbeat_s * interval '3 seconds'
+  AND NOT EXISTS (
+      SELECT FROM incident i
+      WHERE i.subject_kind = 'connector' AND i.subject_id = k.connector_id
+        AND i.family = 'silence' AND i.phase IN ('pending', 'open', 'clearing', 'member')
+        AND i.quiet_since IS NULL)
+ORDER BY k.connector_id;
+
+-- name: refreshed_connectors
+SELECT k.connector_id, k.heard_at
+FROM incident i
+JOIN connector_now(%(now)s) k ON k.connector_id = i.subject_id
+WHERE i.subject_kind = 'connector' AND i.family = 'silence' AND i.quiet_since IS NULL
+  AND i.phase IN ('pending', 'open', 'member') AND k.online AND NOT k.stale
+ORDER BY k.connector_id;
+
+-- name: neighbours_of
+-- How many chargers share this one's gateway and site, and how many of them are silent.
+WITH me AS (SELECT site_id, gateway_id FROM charger WHERE id = %(charger_id)s),
+silent AS (
+    SELECT c.id, c.gateway_id, EXISTS (
+        SELECT FROM incident i
+        WHERE i.subject_kind = 'charger' AND i.subject_id = c.id AND i.family = 'silence'
+          AND i.phase IN ('pending', 'open', 'member') AND i.quiet_since IS NULL) AS silent
+    FROM charger c JOIN me ON c.site_id = me.site_id WHERE c.active
+)
+SELECT me.site_id, me.gateway_id,
+       (SELECT count(*) FROM silent) AS site_all,
+       (SELECT count(*) FROM silent WHERE silent) AS site_silent,
+       (SELECT count(*) FROM silent s WHERE s.gateway_id = me.gateway_id) AS gateway_all,
+       (SELECT count(*) FROM silent s WHERE s.gateway_id = me.gateway_id AND silent)
+           AS gateway_silent
+FROM me;
+
+-- name: silent_children
+SELECT i.* FROM incident i JOIN charger c ON c.id = i.charger_id
+WHERE i.subject_kind = 'charger' AND i.family = 'silence' AND i.phase = 'pending'
+  AND i.quiet_since IS NULL
+  AND CASE %(subject_kind)s WHEN 'gateway' THEN c.gateway_id ELSE c.site_id END = %(subject_id)s
+ORDER BY i.id FOR NO KEY UPDATE OF i;
+
+-- name: members
+SELECT * FROM incident WHERE parent_id = %(parent_id)s AND phase = 'member'
+ORDER BY id FOR NO KEY UPDATE;
+
+-- name: parents
+SELECT p.*, (
+    SELECT count(*) FROM charger c
+    WHERE c.active AND CASE p.subject_kind WHEN 'gateway' THEN c.gateway_id ELSE c.site_id END
+        = p.subject_id) AS chargers, (
+    SELECT count(*) FROM charger c
+    WHERE c.active AND CASE p.subject_kind WHEN 'gateway' THEN c.gateway_id ELSE c.site_id END
+        = p.subject_id AND EXISTS (
+        SELECT FROM incident i WHERE i.subject_kind = 'charger' AND i.subject_id = c.id
+          AND i.family = 'silence' AND i.phase IN ('pending', 'open', 'member')
+          AND i.quiet_since IS NULL)) AS silent
+FROM incident p
+WHERE p.subject_kind IN ('gateway', 'site') AND p.family = 'silence'
+  AND p.phase IN ('open', 'clearing')
+ORDER BY p.id FOR NO KEY UPDATE OF p;
+
+-- name: live_parent_of
+SELECT p.id FROM incident p
+JOIN charger c ON c.id = %(charger_id)s
+WHERE p.family = 'silence' AND p.phase = 'open'
+  AND ((p.subject_kind = 'gateway' AND p.subject_id = c.gateway_id)
+       OR (p.subject_kind = 'site' AND p.subject_id = c.site_id))
+ORDER BY p.subject_kind DESC LIMIT 1;
+
+-- name: add_outbox
+INSERT INTO outbox (key, topic, payload, created_at, due_at)
+VALUES (%(key)s, %(topic)s, %(payload)s, %(now)s, %(now)s) ON CONFLICT DO NOTHING;
+
+-- name: notify
+SELECT pg_notify(%(channel)s, %(payload)s);
+
+-- name: due_outbox
+SELECT id, key, topic, payload, attempts FROM outbox
+WHERE sent_at IS NULL AND dead_at IS NULL AND due_at <= %(now)s
+ORDER BY id LIMIT 100;
+
+-- name: outbox_sent
+UPDATE outbox SET sent_at = %(now)s, attempts = attempts + 1, last_error = NULL WHERE id = %(id)s;
+
+-- name: outbox_failed
+UPDATE outbox SET attempts = attempts + 1, last_error = %(error)s, due_at = %(due_at)s,
+                  dead_at = %(dead_at)s WHERE id = %(id)s;
+
+-- name: trim_quarantine
+DELETE FROM quarantine WHERE received_at < %(before)s OR id <= (
+    SELECT id FROM quarantine ORDER BY id DESC OFFSET %(rows)s LIMIT 1);
+
+-- name: trim_unknown_chargers
+DELETE FROM unknown_charger WHERE last_seen_at < %(before)s;
+
+-- name: trim_idempotency
+DELETE FROM idempotency_key WHERE created_at < %(before)s;
+
+-- name: trim_login_sessions
+DELETE FROM login_session WHERE expires_at < %(now)s;
+
+-- name: trim_outbox
+DELETE FROM outbox WHERE sent_at < %(before)s;
+
+-- name: finished_hours
+SELECT DISTINCT hour FROM rollup_due WHERE hour <= %(before)s ORDER BY hour LIMIT 48;
+
+-- name: clear_due_hour
+DELETE FROM rollup_due WHERE hour = %(hour)s;
+
+-- name: roll_up_hour
+-- Energy is the rise of the register between neighbouring readings of one session, never a fall.
+INSERT INTO observation_hour AS t (connector_id, hour, samples, energy_wh, power_avg_w,
+    power_max_w, voltage_min_v, voltage_max_v, current_max_a, temperature_max_c, sessions_ended)
+SELECT connector_id, %(hour)s, count(*) FILTER (WHERE kind = 2), sum(rise), avg(power_w),
+       max(power_w), min(voltage_v), max(voltage_v), max(current_a), max(temperature_c),
+       count(*) FILTER (WHERE kind = 4)
+FROM (
+    SELECT o.*, CASE WHEN kind = 2 THEN greatest(0, energy_wh - lag(energy_wh) OVER (
+        PARTITION BY connector_id, kind, session_id ORDER BY observed_at, seq)) END AS rise
+    FROM observation o
+    WHERE o.observed_at >= %(hour)s AND o.observed_at < %(hour)s + interval '1 hour'
+      AND o.kind IN (2, 4) AND o.connector_id IS NOT NULL
+) o
+GROUP BY connector_id
+ON CONFLICT (connector_id, hour) DO UPDATE SET
+    samples = excluded.samples, energy_wh = excluded.energy_wh,
+    power_avg_w = excluded.power_avg_w, power_max_w = excluded.power_max_w,
+    voltage_min_v = excluded.voltage_min_v, voltage_max_v = excluded.voltage_max_v,
+    current_max_a = excluded.current_max_a, temperature_max_c = excluded.temperature_max_c,
+    sessions_ended = excluded.sessions_ended;
+
+-- name: figures
+SELECT (SELECT count(*) FROM event) AS events,
+       (SELECT extract(epoch FROM %(now)s - min(received_at)) FROM event) AS event_age,
+       (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND dead_at IS NULL) AS outbox,
+       (SELECT extract(epoch FROM %(now)s - min(created_at)) FROM outbox
+        WHERE sent_at IS NULL AND dead_at IS NULL) AS outbox_age,
+       (SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL) AS dead;
+
+-- name: incident_figures
+SELECT phase, severity, count(*) AS n FROM incident
+WHERE phase IN ('pending', 'open', 'clearing', 'member') GROUP BY phase, severity;
+
+-- name: ticket_figures
+SELECT state, severity, count(*) AS n FROM ticket
+WHERE state NOT IN ('closed', 'rejected', 'merged') GROUP BY state, severity;
