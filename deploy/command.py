@@ -1,0 +1,153 @@
+"""The `pilewatch` command. Exit codes: 0 done, 1 something is wrong, 2 wrong use or settings."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from pilewatch.clock import utc_now
+from pilewatch.settings import BadSettings, Settings, load_settings
+from pilewatch.store.migrate import MigrationError, all_migrations, migrate
+from pilewatch.store.pool import Db, connect
+from pilewatch.store.registry import BadRegistry, load_registry
+
+Command = Callable[[Settings, argparse.Namespace], int]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; problems are told in a sentence on stderr."""
+    arguments = _parser().parse_args(argv)
+    run: Command = arguments.run
+    try:
+        return run(load_settings(), arguments)
+    except BadSettings as error:
+        return _tell(error, 2)
+    except (BadRegistry, MigrationError) as error:
+        return _tell(error, 1)
+    except psycopg.OperationalError as error:
+        return _tell(f"the database cannot be reached: {str(error).strip()}", 1)
+    except psycopg.errors.UndefinedTable:
+        return _tell("the database has no tables yet; run `pilewatch migrate`", 1)
+
+
+def _tell(problem: object, code: int) -> int:
+    print(problem, file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pilewatch",
+        description="Turns what charging piles and their users say into repaired piles.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Command, text: str, into: Any = commands) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = into.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        return made
+
+    add("migrate", _migrate, "bring the database to this version")
+    add("ingest", _ingest, "take in what chargers say over MQTT")
+    add("alerts", _alerts, "turn faults into incidents and tickets")
+    add("status", _status, "what is up, and what waits; exit 1 if something is wrong")
+    registry = commands.add_parser("registry", help="areas, grids, sites, chargers, connectors")
+    inner = registry.add_subparsers(required=True, metavar="COMMAND")
+    load = add("load", _load, "load a registry file (YAML or CSV); may be repeated", inner)
+    load.add_argument("file", type=Path)
+    return parser
+
+
+def _connect(settings: Settings) -> Db:
+    return connect(settings.database.url.get_secret_value(), application="pilewatch")
+
+
+def _migrate(settings: Settings, _: argparse.Namespace) -> int:
+    with _connect(settings) as db:
+        steps = migrate(db, timescale=settings.database.timescale)
+    for step in steps:
+        print(f"{step.version:04} {step.name}{f' ({step.flavour})' if step.flavour else ''}")
+    print("up to date" if not steps else f"{len(steps)} migrations ran")
+    return 0
+
+
+# Each process imports only what it needs: the ingester is to stay small.
+
+
+def _ingest(settings: Settings, _: argparse.Namespace) -> int:
+    from ingest.main import run  # noqa: PLC0415
+
+    return run(settings)
+
+
+def _alerts(settings: Settings, _: argparse.Namespace) -> int:
+    from alerts.main import run  # noqa: PLC0415
+
+    return run(settings)
+
+
+def _load(settings: Settings, arguments: argparse.Namespace) -> int:
+    with _connect(settings) as db:
+        print(load_registry(db, arguments.file))
+    return 0
+
+
+_FIGURES = {
+    "schema": "SELECT max(version) AS n FROM schema_migration",
+    "chargers": "SELECT count(*) AS n FROM charger WHERE active",
+    "last message": "SELECT max(last_seen_at) AS n FROM charger_state",
+    "ingesters": "SELECT count(*) AS n FROM listener WHERE alive_at > %(now)s - interval '15 s'",
+    "engine": "SELECT count(*) AS n FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
+    "WHERE l.locktype = 'advisory' AND d.datname = current_database() "
+    "AND l.classid = 7150 AND l.objid = 2 AND l.granted",
+    "events": "SELECT count(*) AS n FROM event",
+    "oldest event": "SELECT min(received_at) AS n FROM event",
+    "incidents": "SELECT count(*) AS n FROM incident WHERE phase IN ('open', 'clearing')",
+    "tickets": "SELECT count(*) AS n FROM ticket "
+    "WHERE state NOT IN ('closed', 'rejected', 'merged')",
+    "unsent": "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL AND dead_at IS NULL",
+    "dead letters": "SELECT count(*) AS n FROM outbox WHERE dead_at IS NOT NULL",
+    "quarantine": "SELECT count(*) AS n FROM quarantine",
+    "unknown chargers": "SELECT count(*) AS n FROM unknown_charger",
+}
+
+
+def _status(settings: Settings, _: argparse.Namespace) -> int:
+    now = utc_now()
+    found: dict[str, Any] = {}
+    with _connect(settings) as db:
+        for name, query in _FIGURES.items():
+            row = db.execute(query, {"now": now}).fetchone()
+            found[name] = None if row is None else row["n"]
+    for name, value in found.items():
+        said = value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
+        print(f"{name:18} {'-' if said is None else said}")
+    problems = _problems(found, now)
+    for problem in problems:
+        print(f"! {problem}")
+    return 1 if problems else 0
+
+
+def _problems(found: dict[str, Any], now: datetime) -> list[str]:
+    problems = []
+    newest = max(step.version for step in all_migrations())
+    if found["schema"] != newest:
+        problems.append(f"the schema is at {found['schema']}, this program needs {newest}: migrate")
+    if not found["ingesters"]:
+        problems.append("no ingester listens to the broker")
+    if not found["engine"]:
+        problems.append("no alert engine decides")
+    oldest = found["oldest event"]
+    if oldest is not None and (now - oldest).total_seconds() > 60:
+        problems.append("events have waited for more than a minute")
+    if found["dead letters"]:
+        problems.append("some notifications were given up (outbox.dead_at)")
+    return problems
+
+
+if __name__ == "__main__":
+    sys.exit(main())
