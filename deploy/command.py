@@ -54,11 +54,20 @@ def _parser() -> argparse.ArgumentParser:
     add("migrate", _migrate, "bring the database to this version")
     add("ingest", _ingest, "take in what chargers say over MQTT")
     add("alerts", _alerts, "turn faults into incidents and tickets")
+    add("api", _api, "answer people and programs over HTTP")
     add("status", _status, "what is up, and what waits; exit 1 if something is wrong")
     registry = commands.add_parser("registry", help="areas, grids, sites, chargers, connectors")
     inner = registry.add_subparsers(required=True, metavar="COMMAND")
     load = add("load", _load, "load a registry file (YAML or CSV); may be repeated", inner)
     load.add_argument("file", type=Path)
+    person = commands.add_parser("person", help="who may do more than a resident")
+    inner = person.add_subparsers(required=True, metavar="COMMAND")
+    new = add("add", _add_person, "add a person and print a key, which is shown once", inner)
+    new.add_argument("login")
+    new.add_argument("--name")
+    new.add_argument("--role", required=True, help="grid_worker, repairer, operator or admin")
+    new.add_argument("--company", help="a repairer's or operator's company, by code")
+    new.add_argument("--grid", action="append", default=[], help="a grid worker's grid, by code")
     return parser
 
 
@@ -88,6 +97,31 @@ def _alerts(settings: Settings, _: argparse.Namespace) -> int:
     from alerts.main import run  # noqa: PLC0415
 
     return run(settings)
+
+
+def _api(settings: Settings, _: argparse.Namespace) -> int:
+    from api.main import run  # noqa: PLC0415
+
+    return run(settings)
+
+
+def _add_person(settings: Settings, arguments: argparse.Namespace) -> int:
+    from api.people import add_person, new_api_key  # noqa: PLC0415
+
+    with _connect(settings) as db, db.transaction():
+        try:
+            person = add_person(
+                db,
+                arguments.login,
+                arguments.name or arguments.login,
+                arguments.role,
+                company=arguments.company,
+                grids=arguments.grid,
+            )
+        except (ValueError, psycopg.errors.UniqueViolation) as error:
+            return _tell(str(error).splitlines()[0], 1)
+        print(new_api_key(db, person, "first key", utc_now()))
+    return 0
 
 
 def _load(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -1,0 +1,124 @@
+"""What every endpoint needs: a connection, the moment, the caller."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Query, Request, Response
+
+from api.people import RESIDENT, Caller, caller_by_key
+from api.problems import Problem
+from pilewatch.clock import Clock
+from pilewatch.policy import Policy
+from pilewatch.settings import Settings
+from pilewatch.store import queries
+from pilewatch.store.pool import Db, Pool
+
+SQL = queries.load("api")
+_BIG = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Context:
+    """The process's parts, made once."""
+
+    settings: Settings
+    policy: Policy
+    clock: Clock
+    pool: Pool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: who, when, with which connection."""
+
+    db: Db
+    now: datetime
+    caller: Caller
+    context: Context
+
+    @property
+    def policy(self) -> Policy:
+        """The installation's policy."""
+        return self.context.policy
+
+    def rows(self, name: str, **values: Any) -> list[dict[str, Any]]:
+        """The rows of a named query."""
+        return self.db.execute(SQL[name], {"now": self.now, **values}).fetchall()
+
+
+def asked(
+    request: Request,
+    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Iterator[Asked]:
+    """Lend a connection for the request, and find out whose it is."""
+    context: Context = request.app.state.context
+    now = context.clock()
+    with context.pool.connection() as db:
+        caller = RESIDENT
+        if authorization is not None:
+            scheme, _, key = authorization.partition(" ")
+            found = caller_by_key(db, key.strip(), now) if scheme.lower() == "bearer" else None
+            if found is None:
+                raise Problem(401, "this key is unknown, revoked or expired")
+            caller = found
+        yield Asked(db, now, caller, context)
+
+
+Ask = Annotated[Asked, Depends(asked)]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A piece of a list: how many rows, from which id on."""
+
+    limit: int
+    at: int | None
+
+    @property
+    def before(self) -> int:
+        """For lists with the newest first."""
+        return _BIG if self.at is None else self.at
+
+    @property
+    def after(self) -> int:
+        """For lists with the oldest first."""
+        return 0 if self.at is None else self.at
+
+    def answer(self, rows: list[dict[str, Any]], items: list[Any]) -> dict[str, Any]:
+        """The list's document; a cursor where there may be more."""
+        full = len(rows) == self.limit and rows
+        cursor = base64.urlsafe_b64encode(str(rows[-1]["id"]).encode()).decode() if full else None
+        return {"items": items, "next_cursor": cursor}
+
+
+def page(
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+) -> Page:
+    """Reads limit and cursor. Raises `Problem` 422 for a cursor that we did not give."""
+    if cursor is None:
+        return Page(limit, None)
+    try:
+        at = int(base64.urlsafe_b64decode(cursor.encode("ascii")))
+    except (ValueError, binascii.Error) as error:
+        raise Problem(422, "cursor: use the next_cursor of the page before") from error
+    if not 0 < at <= _BIG:
+        raise Problem(422, "cursor: use the next_cursor of the page before")
+    return Page(limit, at)
+
+
+Paged = Annotated[Page, Depends(page)]
+
+
+def tag(request: Request, response: Response, value: object) -> Response | None:
+    """Set the ETag; a 304 where the asker has it already."""
+    etag = f'"{hashlib.sha256(repr(value).encode()).hexdigest()[:20]}"'
+    response.headers["ETag"] = etag
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers={"ETag": etag})
+    return None

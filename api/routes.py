@@ -1,0 +1,434 @@
+"""`/api/v1`: sites, chargers, connectors, incidents, tickets, reports, inspections."""
+
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from psycopg.types.json import Jsonb
+from pydantic import BaseModel
+
+from api import models
+from api.context import SQL, Ask, Asked, Paged, tag
+from api.people import RESIDENT
+from api.problems import Problem
+from api.rights import demand, scope
+from pilewatch.workflow.desk import Actor, act
+from pilewatch.workflow.inspections import record_inspection
+from pilewatch.workflow.reports import Receipt, answer_receipt, file_report, report_by_receipt
+from pilewatch.workflow.tickets import (
+    Accept,
+    Action,
+    Assign,
+    Claim,
+    Comment,
+    Merge,
+    Reject,
+    Reopen,
+    Start,
+    TicketState,
+    possible,
+)
+
+router = APIRouter(prefix="/api/v1")
+Id = Annotated[int, Path(ge=1, le=models.Big)]
+Word = Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]+$")]
+T = TypeVar("T", bound=BaseModel)
+_ALL = 2**63 - 1
+
+
+class Listed(BaseModel, Generic[T]):
+    """One page of a list."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+# --- what stands where, and how it is
+
+
+@router.get("/sites", response_model=Listed[models.SiteAnswer], summary="Sites and free ports")
+def sites(ask: Ask, page: Paged) -> Any:
+    """Every charging place with its live counts."""
+    rows = ask.rows("sites", code=None, after=page.after, limit=page.limit)
+    return page.answer(rows, rows)
+
+
+@router.get("/sites/{code}", response_model=models.SiteAnswer, summary="One site")
+def site(code: str, ask: Ask) -> Any:
+    """One charging place."""
+    return _one(ask.rows("sites", code=_clean(code), after=0, limit=1), f"site {code}")
+
+
+@router.get("/chargers", response_model=Listed[models.ChargerAnswer], summary="Chargers")
+def chargers(ask: Ask, page: Paged, site: Word = None) -> Any:
+    """Every pile, or those of one site."""
+    rows = ask.rows("chargers", site=site, code=None, after=page.after, limit=page.limit)
+    return page.answer(rows, rows)
+
+
+@router.get("/chargers/{code}", response_model=models.ChargerAnswer, summary="One charger")
+def charger(code: str, ask: Ask) -> Any:
+    """One pile."""
+    rows = ask.rows("chargers", site=None, code=_clean(code), after=0, limit=1)
+    return _one(rows, f"charger {code}")
+
+
+@router.get(
+    "/connectors", response_model=Listed[models.ConnectorAnswer], summary="Live state and its age"
+)
+def connectors(
+    request: Request,
+    response: Response,
+    ask: Ask,
+    page: Paged,
+    site: Word = None,
+    charger: Word = None,
+) -> Any:
+    """How each connector stands now, and how old that knowledge is."""
+    rows = ask.rows(
+        "connectors",
+        site=site,
+        charger=charger,
+        connector=None,
+        after=page.after,
+        limit=page.limit,
+    )
+    # The age grows by itself: it is no reason to send everything again.
+    told = [{k: v for k, v in row.items() if k != "age_s"} for row in rows]
+    return tag(request, response, told) or page.answer(rows, rows)
+
+
+@router.get(
+    "/chargers/{code}/connectors/{number}",
+    response_model=models.ConnectorAnswer,
+    summary="One connector",
+)
+def connector(code: str, number: Annotated[int, Path(ge=1, le=999)], ask: Ask) -> Any:
+    """How one connector stands now."""
+    rows = ask.rows(
+        "connectors", site=None, charger=_clean(code), connector=number, after=0, limit=1
+    )
+    return _one(rows, f"connector {number} of charger {code}")
+
+
+# --- incidents
+
+
+@router.get("/incidents", response_model=Listed[models.IncidentAnswer], summary="Incidents")
+def incidents(ask: Ask, page: Paged, phase: Word = None, site: Word = None) -> Any:
+    """Newest first."""
+    demand(ask.caller, "read")
+    rows = _incidents(ask, before=page.before, limit=page.limit, phase=phase, site=site)
+    return page.answer(rows, [_with_subject(row) for row in rows])
+
+
+@router.get("/incidents/{id}", response_model=models.IncidentAnswer, summary="One incident")
+def incident(id: Id, ask: Ask) -> Any:
+    """With its evidence."""
+    demand(ask.caller, "read")
+    return _with_subject(_one(_incidents(ask, id=id), f"incident {id}"))
+
+
+def _incidents(ask: Asked, **wanted: Any) -> list[dict[str, Any]]:
+    values = {"id": None, "phase": None, "site": None, "before": _ALL, "limit": 1, **wanted}
+    return ask.rows("incidents", **values, **scope(ask.caller))
+
+
+# --- tickets
+
+
+@router.get("/tickets", response_model=Listed[models.TicketAnswer], summary="Tickets")
+def tickets(
+    ask: Ask,
+    page: Paged,
+    state: TicketState | None = None,
+    site: Word = None,
+    charger: Word = None,
+    code: Word = None,
+) -> Any:
+    """Newest first; a repairer sees the own company's, a grid worker the own grids'."""
+    demand(ask.caller, "read")
+    wanted: dict[str, Any] = {
+        "state": state and state.value,
+        "site": site,
+        "charger": charger,
+        "code": code,
+    }
+    rows = _tickets(ask, before=page.before, limit=page.limit, **wanted)
+    return page.answer(rows, [_ticket(row) for row in rows])
+
+
+@router.get("/tickets/{id}", response_model=models.TicketAnswer, summary="One ticket")
+def ticket(id: Id, request: Request, response: Response, ask: Ask) -> Any:
+    """With timeline and evidence; its ETag is its version, for If-Match."""
+    demand(ask.caller, "read")
+    return _show(ask, id, response)
+
+
+def _tickets(ask: Asked, *, everyones: bool = False, **wanted: Any) -> list[dict[str, Any]]:
+    nothing = dict.fromkeys(("id", "state", "site", "charger", "code"))
+    values = {**nothing, "before": _ALL, "limit": 1, **wanted}
+    narrowed = scope(RESIDENT if everyones else ask.caller)
+    return ask.rows("tickets", **values, **narrowed)
+
+
+def _show(ask: Asked, id: int, response: Response, *, done: bool = False) -> dict[str, Any]:
+    # Whoever has just given a ticket away is still told how it stands.
+    row = _one(_tickets(ask, id=id, everyones=done), f"ticket {id}")
+    response.headers["ETag"] = f'"{row["version"]}"'
+    return {**_ticket(row), "timeline": ask.rows("timeline", id=id)}
+
+
+IfMatch = Annotated[str | None, Header(description="the ticket's ETag; 412 if it has changed")]
+
+
+def _do(
+    ask: Asked, id: int, word: str, action: Action, response: Response, if_match: str | None
+) -> dict[str, Any]:
+    demand(ask.caller, word)
+    with ask.db.transaction():
+        before = _one(_tickets(ask, id=id), f"ticket {id}")
+        actor = Actor("person", ask.caller.id)
+        version = _version(if_match)
+        act(ask.db, ask.policy, ask.now, id, action, actor, expected_version=version)
+        after = _one(_tickets(ask, id=id, everyones=True), f"ticket {id}")
+        ask.db.execute(
+            SQL["audit"],
+            {
+                "now": ask.now,
+                "person_id": ask.caller.id,
+                "action": f"ticket.{word}",
+                "object": f"ticket/{id}",
+                "before": Jsonb({"state": before["state"], "version": before["version"]}),
+                "after": Jsonb({"state": after["state"], "version": after["version"]}),
+            },
+        )
+    return _show(ask, id, response, done=True)
+
+
+def _version(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip().strip('"')
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise Problem(412, "If-Match: use the ETag of the ticket")
+    return int(text)
+
+
+_TICKET = models.TicketAnswer
+
+
+@router.post("/tickets/{id}/assign", response_model=_TICKET, summary="Assign")
+def assign(
+    id: Id, body: models.AssignRequest, response: Response, ask: Ask, if_match: IfMatch = None
+) -> Any:
+    """Give it to a company or a person."""
+    demand(ask.caller, "assign")
+    company = assignee = None
+    if body.company is not None:
+        found = ask.rows("company_id", code=body.company)
+        company = _one(found, f"company {body.company}", 422)["id"]
+    if body.assignee is not None:
+        found = ask.rows("person_id", login=body.assignee)
+        assignee = _one(found, f"person {body.assignee}", 422)["id"]
+    return _do(ask, id, "assign", Assign(company, assignee), response, if_match)
+
+
+@router.post("/tickets/{id}/accept", response_model=_TICKET, summary="Accept")
+def accept(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
+    """Take it on."""
+    return _do(ask, id, "accept", Accept(), response, if_match)
+
+
+@router.post("/tickets/{id}/start", response_model=_TICKET, summary="Start the repair")
+def start(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
+    """Work begins."""
+    return _do(ask, id, "start", Start(), response, if_match)
+
+
+@router.post("/tickets/{id}/claim", response_model=_TICKET, summary="Claim the repair")
+def claim(
+    id: Id, body: models.ClaimRequest, response: Response, ask: Ask, if_match: IfMatch = None
+) -> Any:
+    """Repaired, says the repairer; evidence is awaited."""
+    action = Claim(body.cause, body.remedy, body.part, body.note)
+    return _do(ask, id, "claim", action, response, if_match)
+
+
+@router.post("/tickets/{id}/reject", response_model=_TICKET, summary="Reject with a reason")
+def reject(
+    id: Id, body: models.ReasonRequest, response: Response, ask: Ask, if_match: IfMatch = None
+) -> Any:
+    """No fault, or not ours."""
+    return _do(ask, id, "reject", Reject(body.reason), response, if_match)
+
+
+@router.post("/tickets/{id}/reopen", response_model=_TICKET, summary="Reopen with a reason")
+def reopen(
+    id: Id, body: models.ReasonRequest, response: Response, ask: Ask, if_match: IfMatch = None
+) -> Any:
+    """It does not work after all."""
+    return _do(ask, id, "reopen", Reopen(body.reason), response, if_match)
+
+
+@router.post("/tickets/{id}/merge", response_model=_TICKET, summary="Merge into another")
+def merge(
+    id: Id, body: models.MergeRequest, response: Response, ask: Ask, if_match: IfMatch = None
+) -> Any:
+    """The same matter as another live ticket."""
+    return _do(ask, id, "merge", Merge(body.into), response, if_match)
+
+
+@router.post("/tickets/{id}/comments", response_model=_TICKET, summary="Comment")
+def comment(
+    id: Id, body: models.CommentRequest, response: Response, ask: Ask, if_match: IfMatch = None
+) -> Any:
+    """A word on the timeline."""
+    return _do(ask, id, "comment", Comment(body.text), response, if_match)
+
+
+# --- residents and grid workers
+
+
+@router.post("/reports", status_code=201, response_model=models.FiledAnswer, summary="Report")
+def report(body: models.ReportRequest, ask: Ask) -> Any:
+    """Say that a pile does not work; no account is needed. The receipt tells what became of it."""
+    if body.site is None and body.charger is None:
+        raise Problem(422, "a charger or a site is needed")
+    if body.connector is not None and body.charger is None:
+        raise Problem(422, "a connector needs its charger")
+    place = _place(ask, body.site, body.charger, body.connector)
+    with ask.db.transaction():
+        filed = file_report(
+            ask.db,
+            ask.policy,
+            ask.now,
+            source="page",
+            site_id=place["site_id"],
+            charger_id=place["charger_id"],
+            connector_id=place["connector_id"],
+            code=body.code,
+            note=body.note,
+        )
+    base = ask.context.settings.api.public_url.rstrip("/")
+    return {
+        "receipt": filed.receipt_token,
+        "receipt_url": f"{base}/r/{filed.receipt_token}",
+        "ticket_id": filed.ticket_id,
+        "joined": filed.joined,
+    }
+
+
+@router.get("/receipts/{token}", response_model=models.ReceiptAnswer, summary="A report's story")
+def receipt(token: str, ask: Ask) -> Any:
+    """Each step of the ticket that the report came to."""
+    return _receipt(report_by_receipt(ask.db, token))
+
+
+@router.post(
+    "/receipts/{token}/answer", response_model=models.ReceiptAnswer, summary="Does it charge now?"
+)
+def answer(token: str, body: models.AnswerRequest, ask: Ask) -> Any:
+    """ "No" reopens."""
+    with ask.db.transaction():
+        found = answer_receipt(ask.db, ask.policy, ask.now, token, charges_now=body.charges_now)
+    return _receipt(found)
+
+
+def _receipt(found: Receipt | None) -> dict[str, Any]:
+    if found is None:
+        raise Problem(404, "there is no such receipt")
+    return {
+        "code": found.code,
+        "reported_at": found.reported_at,
+        "ticket_id": found.ticket_id,
+        "state": found.state,
+        "steps": [
+            {"at": line["at"], "action": line["action"], "state": line["to_state"]}
+            for line in found.timeline
+        ],
+    }
+
+
+@router.post(
+    "/inspections", status_code=201, response_model=models.InspectionAnswer, summary="Inspect"
+)
+def inspect(body: models.InspectionRequest, ask: Ask) -> Any:
+    """A check on the spot: passed with a test charge it proves a claimed repair."""
+    demand(ask.caller, "inspect")
+    place = _place(ask, None, body.charger, body.connector)
+    if ask.caller.grids and place["grid_id"] not in ask.caller.grids:
+        raise Problem(403, "this charger is not in your grids")
+    if body.inspected_at is not None and body.inspected_at > ask.now:
+        raise Problem(422, "inspected_at is in the future")
+    assert ask.caller.id is not None
+    with ask.db.transaction():
+        return record_inspection(
+            ask.db,
+            ask.policy,
+            ask.now,
+            id=body.id,
+            charger_id=place["charger_id"],
+            connector_id=place["connector_id"],
+            person_id=ask.caller.id,
+            inspected_at=body.inspected_at or ask.now,
+            passed=body.passed,
+            test_charge=body.test_charge,
+            answers=body.answers,
+            note=body.note,
+        )
+
+
+# --- operators
+
+
+@router.get("/quarantine", summary="Messages that could not be used")
+def quarantine(ask: Ask, page: Paged) -> dict[str, Any]:
+    """Newest first, each with its reason."""
+    demand(ask.caller, "quarantine")
+    rows = ask.rows("quarantine", before=page.before, limit=page.limit)
+    return page.answer(rows, rows)
+
+
+@router.get("/unknown-chargers", summary="Chargers that nobody has registered")
+def unknown_chargers(ask: Ask) -> dict[str, Any]:
+    """Latest first."""
+    demand(ask.caller, "quarantine")
+    return {"items": ask.rows("unknown_chargers", limit=500), "next_cursor": None}
+
+
+@router.get("/me", summary="Who am I")
+def me(ask: Ask) -> dict[str, Any]:
+    """The caller's role and login."""
+    return {"role": ask.caller.role, "login": ask.caller.login}
+
+
+# --- shapes
+
+
+def _clean(text: str) -> str:
+    if "\0" in text or len(text) > 64:
+        raise Problem(404, "there is no such thing")
+    return text
+
+
+def _place(
+    ask: Asked, site: str | None, charger: str | None, connector: int | None
+) -> dict[str, Any]:
+    rows = ask.rows("find_place", site=site, charger=charger, connector=connector)
+    return _one(rows, "such place: see site, charger and connector", 422)
+
+
+def _one(rows: list[dict[str, Any]], what: str, status: int = 404) -> dict[str, Any]:
+    if not rows:
+        raise Problem(status, f"there is no {what}")
+    return rows[0]
+
+
+def _with_subject(row: dict[str, Any]) -> dict[str, Any]:
+    keys = ("site", "gateway", "charger", "connector")
+    subject = {"kind": row["subject_kind"], **{key: row[key] for key in keys}}
+    return {**{k: v for k, v in row.items() if k not in keys}, "subject": subject}
+
+
+def _ticket(row: dict[str, Any]) -> dict[str, Any]:
+    return {**_with_subject(row), "actions": possible(TicketState(row["state"]))}
