@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 RUN := .venv/bin
 
-.PHONY: help test check parts lock clean
+.PHONY: help test check bench parts lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -27,6 +27,9 @@ check: .venv/ready-dev ## style, types, floors, spelling
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 	$(RUN)/codespell
+
+bench: .venv/ready-dev ## measure the ingester against bare references (needs mosquitto)
+	$(RUN)/python -m bench.ingest
 
 parts: ## install mosquitto, chromium and TimescaleDB for the tests (needs root, Debian)
 	deploy/parts.sh
