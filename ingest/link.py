@@ -183,6 +183,8 @@ class Link:
                 )
             )
 
+        # Ours is an external loop: without this paho would write out each acknowledgement alone.
+        client.on_socket_register_write = lambda *_: None
         client.on_message = on_message
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -297,12 +299,15 @@ class Link:
 
     def _acknowledge(self, client: mqtt.Client) -> None:
         queue = self._to_acknowledge
+        some = bool(queue)
         while queue:
             message = queue.popleft()
             self._waiting_bytes -= message.size
             # On another connection the same number may belong to another message.
             if message.qos and message.connection == self._connection:
                 client.ack(message.mid, message.qos)
+        if some:
+            client.loop_write()
 
     def _is_full(self) -> bool:
         backlog = self._writer.backlog
