@@ -57,7 +57,7 @@ def running(settings: Settings) -> Iterator[Ingester]:
     thread = threading.Thread(target=ingester.run)
     thread.start()
     try:
-        wait_until(lambda: ingester.link._up)
+        wait_until(lambda: ingester.link.up)
         yield ingester
     finally:
         ingester.stop.set()
