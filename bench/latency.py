@@ -23,10 +23,9 @@ WHERE c.code = 'C0' AND o.connector = 1 AND o.kind = 1 AND o.observed_at > %(aft
 ORDER BY o.observed_at
 """
 _TICKETS = """
-SELECT t.id, max(e.observed_at) AS observed_at
+SELECT t.id, s.status_at AS observed_at
 FROM ticket t JOIN connector_state s ON s.connector_id = t.connector_id
-CROSS JOIN LATERAL (SELECT s.status_at AS observed_at) e
-WHERE t.id > %(after)s GROUP BY t.id ORDER BY t.id
+WHERE t.id > %(after)s ORDER BY t.id
 """
 _SETTLE_S = 3.0
 
