@@ -31,6 +31,8 @@ _MAX_WAITING_BYTES = 32_000_000
 _PATIENCE_S = 5.0
 """With the buffer full and the database away for so long, we hang up and let the broker keep."""
 _TOPICS = 50_000
+_LEAVE_S = 10.0
+_QUIET_S = 0.5
 
 
 class TakenOver(RuntimeError):
@@ -97,6 +99,7 @@ class Link:
             )
             if session.open():
                 self._serve(session, stop)
+                self._leave_group(session)
                 if session.taken_over:
                     raise TakenOver(
                         f"another client uses the client id {self._client_id!r}; give each "
@@ -140,6 +143,21 @@ class Link:
                         "the database is away and the buffer is full; the broker keeps the rest"
                     )
                     return
+
+    def _leave_group(self, session: Session) -> None:
+        """A broker may go on queueing a group's messages for a member that is away: so leave it,
+        and take what is queued for us already. What we do not get to stays in our session."""
+        if self._settings.share_group is None or not session.up:
+            return
+        session.leave_group()
+        until = time.monotonic() + _LEAVE_S
+        quiet_since = time.monotonic()
+        while (now := time.monotonic()) < until and (stream := session.stream) is not None:
+            self._one_turn(session, stream, reading=not self._is_full())
+            if not session.left or self._writer.backlog:
+                quiet_since = now
+            elif now - quiet_since > _QUIET_S:
+                return
 
     def _one_turn(self, session: Session, stream: Stream, *, reading: bool) -> None:
         readers: list[Any] = [stream, self._wake_read] if reading else [self._wake_read]

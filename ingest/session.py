@@ -46,6 +46,9 @@ class Session:
         """Subscribed, on this connection."""
         self.problem: str | None = None
         self.taken_over = False
+        self.left = False
+        """The broker confirmed that we are out of the group."""
+        self._leaving: set[int | None] = set()
         v5 = self._v5
         self.client = _Client(
             CallbackAPIVersion.VERSION2,
@@ -59,6 +62,7 @@ class Session:
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = self._on_disconnect
         self.client.on_subscribe = self._on_subscribe
+        self.client.on_unsubscribe = self._on_unsubscribe
 
     @property
     def _v5(self) -> bool:
@@ -100,6 +104,12 @@ class Session:
         if (stream := self.stream) is not None:
             self.client.loop_write()
             stream.close()
+
+    def leave_group(self) -> None:
+        """Let the others of the group have what comes from now on; `left` tells when it is so."""
+        group = self._settings.share_group
+        for dialect in DIALECTS:
+            self._leaving.add(self.client.unsubscribe(f"$share/{group}/{dialect.subscription}")[1])
 
     def _authenticate(self) -> None:
         settings = self._settings
@@ -155,6 +165,13 @@ class Session:
                 return
         self.up = True
         self._heard(True)
+
+    def _on_unsubscribe(
+        self, _client: mqtt.Client, _data: Any, mid: int, _reasons: Any, _properties: Any
+    ) -> None:
+        if mid in self._leaving:
+            self._leaving.remove(mid)
+            self.left = not self._leaving
 
     def _on_disconnect(
         self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
