@@ -6,9 +6,10 @@ Ratios matter; absolute figures depend on the machine. Needs mosquitto (`make pa
 
 import argparse
 import sys
+from collections.abc import Iterator
 
 from bench import drain, latency, outage
-from bench.stage import Result, stage
+from bench.stage import Result, Stage, stage
 
 
 def _arguments() -> argparse.Namespace:
@@ -22,26 +23,30 @@ def main() -> int:
     """Print the table; exit 1 if a target is missed."""
     chosen = _arguments()
     only, quick = set(chosen.only.split(",")), chosen.quick
-    results: list[Result] = []
-    with stage() as parts:
-        if only & {"a", "b"}:
-            count, pairs = (30_000, 1) if quick else (100_000, 3)
-            results += drain.measure(parts, pairs=pairs, count=count, only=only)
-        if "c" in only:
-            results += latency.row_visible(parts, rate=5000, seconds=5 if quick else 15)
-        if "d" in only:
-            results += latency.ticket_visible(parts, rate=2000, faults=40 if quick else 200)
-        if "e" in only:
-            results += outage.measure(parts, rate=2000, away_s=30 if quick else 300)
-    _print(results)
-    return 0 if all(r.passed for r in results) else 1
-
-
-def _print(results: list[Result]) -> None:
+    passed = True
     print(f"{'what':40} {'value':>9}     {'target':>8}        said")
-    for r in results:
-        verdict = "pass" if r.passed else "MISS"
-        print(f"{r.what:40} {r.value:9.2f}  {r.sense:>2} {r.target:8.2f}  {verdict}  {r.said}")
+    with stage() as parts:
+        for result in _results(parts, only, quick=quick):
+            print(_line(result), flush=True)
+            passed &= result.passed
+    return 0 if passed else 1
+
+
+def _results(parts: Stage, only: set[str], *, quick: bool) -> Iterator[Result]:
+    if only & {"a", "b"}:
+        count, pairs = (30_000, 1) if quick else (100_000, 3)
+        yield from drain.measure(parts, pairs=pairs, count=count, only=only)
+    if "c" in only:
+        yield from latency.row_visible(parts, rate=5000, seconds=5 if quick else 15)
+    if "d" in only:
+        yield from latency.ticket_visible(parts, rate=2000, faults=40 if quick else 200)
+    if "e" in only:
+        yield from outage.measure(parts, rate=2000, away_s=30 if quick else 300)
+
+
+def _line(r: Result) -> str:
+    verdict = "pass" if r.passed else "MISS"
+    return f"{r.what:40} {r.value:9.2f}  {r.sense:>2} {r.target:8.2f}  {verdict}  {r.said}"
 
 
 if __name__ == "__main__":
