@@ -51,6 +51,13 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
+    demo = add("demo", _demo, "everything on this machine, with simulated chargers and people")
+    demo.add_argument("--folder", type=Path, default=Path(".pilewatch"), help="where its data is")
+    demo.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets a phone in your net see it")
+    demo.add_argument("--port", type=int, help="of the pages; 8080 where that is free")
+    demo.add_argument("--scenario", type=Path, help="another one for the same registry")
+    demo.add_argument("--seed", type=int, default=1)
+    demo.add_argument("--speed", type=float, default=1.0)
     add("migrate", _migrate, "bring the database to this version")
     add("ingest", _ingest, "take in what chargers say over MQTT")
     add("alerts", _alerts, "turn faults into incidents and tickets")
@@ -82,6 +89,23 @@ def _migrate(settings: Settings, _: argparse.Namespace) -> int:
         print(f"{step.version:04} {step.name}{f' ({step.flavour})' if step.flavour else ''}")
     print("up to date" if not steps else f"{len(steps)} migrations ran")
     return 0
+
+
+def _demo(_: Settings, arguments: argparse.Namespace) -> int:
+    from deploy.demo import SCENARIO, CannotRun, Wanted, run_demo  # noqa: PLC0415
+
+    wanted = Wanted(
+        folder=arguments.folder,
+        host=arguments.host,
+        port=arguments.port,
+        scenario=arguments.scenario or SCENARIO,
+        seed=arguments.seed,
+        speed=arguments.speed,
+    )
+    try:
+        return run_demo(wanted)
+    except CannotRun as error:
+        return _tell(error, 1)
 
 
 # Each process imports only what it needs: the ingester is to stay small.
