@@ -147,26 +147,29 @@ def _start(
     with connect(database.url, application="pilewatch demo") as db:
         ran = migrate(db)
         loaded = load_registry(db, REGISTRY)
-        keys, passwords = _cast(db, folder)
+        keys, passwords = cast(db, folder)
     say(f"      {len(ran)} migrations ran; {loaded}")
-    programs = _programs(database.url, broker, wanted, port, keys)
-    for place, (name, text) in enumerate(_TEXTS.items(), 4):
+    where = Where(database.url, broker.port_v5, wanted.host, port)
+    played = ("--seed", str(wanted.seed), "--speed", str(wanted.speed))
+    truth = ("--truth", str(folder / "truth.jsonl"))
+    made = programs(where, wanted.scenario, keys, *played, *truth)
+    for place, (names, text) in enumerate(_STEPS, 4):
         if stop.is_set():
             return None
         say(f"[{place}/6] {text} …")
-        for program in programs[name]:
-            supervisor.run(program)
-        if name == "engine":
-            _wait_for_pages(wanted.host, port, supervisor, stop)
-    say(_welcome(f"http://{_shown(wanted.host)}:{port}", broker, passwords, folder))
+        for name in names:
+            supervisor.run(made[name])
+        if "api" in names:
+            wait_for_pages(where, supervisor, stop)
+            say(_welcome(where.page, broker, passwords, folder))
     return database.url
 
 
-_TEXTS = {
-    "ingest": "ingester",
-    "engine": "alert engine, API and pages",
-    "simulator": "60 simulated chargers, and the people who look after them",
-}
+_STEPS = (
+    (("ingest",), "ingester"),
+    (("alerts", "api"), "alert engine, API and pages"),
+    (("simulate",), "simulated chargers, and the people who look after them"),
+)
 
 
 def _page_port(host: str) -> int:
@@ -184,7 +187,7 @@ def _shown(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "") else host  # noqa: S104 - only shown
 
 
-def _cast(db: Db, folder: Path) -> tuple[Path, dict[str, str]]:
+def cast(db: Db, folder: Path) -> tuple[Path, dict[str, str]]:
     """The people of the demo: a file with fresh keys for the simulator, passwords for you."""
     kept = folder / "passwords.json"
     passwords: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
@@ -213,44 +216,56 @@ def _write_secret(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1))
 
 
-def _programs(
-    url: str, broker: EmbeddedBroker, wanted: Wanted, port: int, keys: Path
-) -> dict[str, list[Program]]:
-    page = f"http://{_shown(wanted.host)}:{port}"
+@dataclass(frozen=True)
+class Where:
+    """What the programs need to find each other."""
+
+    database_url: str
+    mqtt_port: int
+    host: str
+    port: int
+    policy: Path = POLICY
+
+    @property
+    def page(self) -> str:
+        """The address of the pages."""
+        return f"http://{_shown(self.host)}:{self.port}"
+
+
+def programs(where: Where, scenario: Path, keys: Path, *played: str) -> dict[str, Program]:
+    """The four processes by name; each is the `pilewatch` command with settings of its own."""
     shared = {
-        "PILEWATCH_DATABASE__URL": url,
+        "PILEWATCH_DATABASE__URL": where.database_url,
         "PILEWATCH_MQTT__HOST": "127.0.0.1",
-        "PILEWATCH_MQTT__PORT": str(broker.port_v5),
-        "PILEWATCH_MQTT__VERSION": "5",
+        "PILEWATCH_MQTT__PORT": str(where.mqtt_port),
         "PILEWATCH_MQTT__CLIENT_ID": "pilewatch-demo-ingest",
-        "PILEWATCH_ALERTS__POLICY_FILE": str(POLICY),
+        "PILEWATCH_ALERTS__POLICY_FILE": str(where.policy),
         "PILEWATCH_ALERTS__TICK_S": "0.5",
-        "PILEWATCH_API__HOST": wanted.host,
-        "PILEWATCH_API__PORT": str(port),
-        "PILEWATCH_API__PUBLIC_URL": page,
+        "PILEWATCH_API__HOST": where.host,
+        "PILEWATCH_API__PORT": str(where.port),
+        "PILEWATCH_API__PUBLIC_URL": where.page,
     }
-    pilewatch = (sys.executable, "-m", "deploy.command")
-
-    def program(name: str, *words: str, tells: bool = False) -> Program:
-        metrics = {"PILEWATCH_METRICS__PORT": str(free_port())}
-        return Program(name, (*pilewatch, name, *words), {**shared, **metrics}, tells)
-
-    played = ("--seed", str(wanted.seed), "--speed", str(wanted.speed))
-    people = ("--people", page, "--keys", str(keys), "--truth", str(keys.with_name("truth.jsonl")))
-    return {
-        "ingest": [program("ingest")],
-        "engine": [program("alerts"), program("api")],
-        "simulator": [
-            program("simulate", "--scenario", str(wanted.scenario), *played, *people, tells=True)
-        ],
+    people = ("--people", where.page, "--keys", str(keys))
+    words: dict[str, tuple[str, ...]] = {
+        "ingest": (),
+        "alerts": (),
+        "api": (),
+        "simulate": ("--scenario", str(scenario), *people, *played),
     }
+    made = {}
+    for name, more in words.items():
+        environment = {**shared, "PILEWATCH_METRICS__PORT": str(free_port())}
+        command = (sys.executable, "-m", "deploy.command", name, *more)
+        made[name] = Program(name, command, environment, tells=name == "simulate")
+    return made
 
 
-def _wait_for_pages(host: str, port: int, supervisor: Supervisor, stop: threading.Event) -> None:
+def wait_for_pages(where: Where, supervisor: Supervisor, stop: threading.Event) -> None:
+    """Until the API accepts connections, or told to stop."""
     while not stop.wait(0.1):
         supervisor.look()
         try:
-            socket.create_connection((_shown(host), port), timeout=0.5).close()
+            socket.create_connection((_shown(where.host), where.port), timeout=0.5).close()
         except OSError:
             continue
         return
