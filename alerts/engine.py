@@ -1,14 +1,17 @@
 """The alert engine's decisions: each turn is one transaction over events, timers and sweeps."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import psycopg
 import structlog
 
-from alerts import detectors
-from alerts.detectors import Event
+from alerts.detectors import controller, metering, reported, sessions, silence
+from alerts.detectors.event import Event
+from alerts.detectors.metering import Reading
+from alerts.detectors.sessions import Session
 from alerts.incidents import (
     Finding,
     Incident,
@@ -82,7 +85,7 @@ class Engine:
 
     def _decide(self, events: list[Event], now: datetime, *, drained: bool) -> None:
         turn = _Turn(self.db, self.policy, now)
-        turn.ledger.read_chargers(event.charger_id for event in events)
+        turn.read(events)
         for event in events:
             turn.digest(event)
         # Time must not run ahead of events that still wait: they may dismiss what is due.
@@ -100,13 +103,43 @@ class _Turn:
         self.policy = policy
         self.now = now
         self.ledger = Ledger(db)
+        self._sessions: dict[int, list[Session]] = {}
+        self._boots: dict[int, list[datetime]] = {}
+
+    def read(self, events: list[Event]) -> None:
+        """What the detectors want to know of these events' chargers, in one query for each."""
+        self.ledger.read_chargers(event.charger_id for event in events)
+        ended = sorted({e.charger_id for e in events if e.kind == "connector.session"})
+        if ended:
+            since = self.now - 2 * timedelta(seconds=self.policy.sessions.window_s)
+            values = {"ids": ended, "since": since, "limit": 200}
+            for row in self.db.execute(SQL["sessions_of_chargers"], values):
+                self._sessions.setdefault(row["charger_id"], []).append(Session(**row))
+        booted = sorted({e.charger_id for e in events if e.kind == "charger.boot"})
+        if booted:
+            window = timedelta(seconds=self.policy.controller.boots_within_s)
+            values = {"ids": booted, "since": self.now - 2 * window}
+            for row in self.db.execute(SQL["boots_of_chargers"], values):
+                self._boots.setdefault(row["charger_id"], []).append(row["observed_at"])
+
+    def _detect(self, event: Event, live: list[Incident]) -> list[Finding]:
+        """All detectors over one event; `live` are its charger's and connector's incidents."""
+        history = self._sessions.get(event.charger_id, [])
+        boots = self._boots.get(event.charger_id, [])
+        return [
+            *reported.reported_faults(event, live),
+            *silence.charger_silence(event),
+            *sessions.session_faults(event, history, self.policy.sessions),
+            *controller.reboot_loop(event, boots, self.policy.controller),
+            *controller.wrong_clock(event),
+        ]
 
     def digest(self, event: Event) -> None:
         """Every detector's findings over this event."""
         live = self.ledger.at(SubjectKind.CHARGER, event.charger_id)
         if event.connector_id is not None:
             live = live + self.ledger.at(SubjectKind.CONNECTOR, event.connector_id)
-        for finding in detectors.detect(event, live):
+        for finding in self._detect(event, live):
             self.consider(finding, event.charger_id)
 
     def consider(self, finding: Finding, charger_id: int | None = None) -> None:
@@ -115,13 +148,15 @@ class _Turn:
         if incident is not None:
             incident = self._move(incident, advance(incident, finding.at, self.policy))
         if incident is not None and incident.live:
-            self._move(incident, see(incident, finding, self.policy))
+            incident = self._move(incident, see(incident, finding, self.policy))
+            if finding.present and incident.phase == Phase.OPEN:
+                self._renew(incident, finding.at)
         elif finding.present:
             self._begin(finding)
 
     def _begin(self, finding: Finding) -> None:
         incident = self.ledger.write(begin(finding, self.policy))
-        if finding.detector == detectors.SILENCE and finding.key.subject_kind == "charger":
+        if finding.detector == silence.SILENCE and finding.key.subject_kind == "charger":
             values = {"charger_id": finding.key.subject_id}
             parent = self.db.execute(SQL["live_parent_of"], values).fetchone()
             if parent is not None:
@@ -141,22 +176,58 @@ class _Turn:
         """What only the absence of messages tells, found by the database in whole sets."""
         moment = {"now": self.now}
         for row in self.db.execute(SQL["returned_chargers"], moment).fetchall():
-            self.consider(detectors.returned_charger(row["charger_id"], self.now))
+            self.consider(silence.returned_charger(row["charger_id"], self.now))
         for row in self.db.execute(SQL["silent_chargers"], moment).fetchall():
             said = {
                 "by": "three heartbeats missed",
                 "last_seen_at": row["last_seen_at"].isoformat(),
                 "heartbeat_s": row["heartbeat_s"],
             }
-            self.consider(detectors.silent_charger(row["charger_id"], self.now, said))
+            self.consider(silence.silent_charger(row["charger_id"], self.now, said))
         for name, stale in (("refreshed_connectors", False), ("stale_connectors", True)):
             for row in self.db.execute(SQL[name], moment).fetchall():
                 self.consider(
-                    detectors.stale_connector(
+                    silence.stale_connector(
                         row["connector_id"], self.now, stale=stale, heard_at=row["heard_at"]
                     )
                 )
+        self._read_meters()
+        self._look_at_controllers()
         self._judge_parents()
+
+    def _read_meters(self) -> None:
+        """The latest values of connectors that break a limit, or did."""
+        limits = self.policy.limits
+        values = {"now": self.now, **msgspec.structs.asdict(limits), "mine": metering.METERING}
+        for row in self.db.execute(SQL["meters_to_judge"], values).fetchall():
+            self.ledger.read_chargers([row["charger_id"]])
+            subjects = (
+                (SubjectKind.CHARGER, row["charger_id"]),
+                (SubjectKind.CONNECTOR, row["connector_id"]),
+            )
+            live = {
+                incident.key: incident.detector
+                for kind, subject in subjects
+                for incident in self.ledger.at(kind, subject)
+                if not incident.quiet
+            }
+            for finding in metering.meter_faults(Reading(**row), live, self.now, limits):
+                self.consider(finding, row["charger_id"])
+
+    def _look_at_controllers(self) -> None:
+        rule = self.policy.controller
+        values = {
+            "now": self.now,
+            "limit": rule.rssi_dbm,
+            "window_s": rule.boots_within_s,
+            "mine": controller.CONTROLLER,
+        }
+        for row in self.db.execute(SQL["weak_signals"], values).fetchall():
+            self.consider(
+                controller.weak_signal(row["charger_id"], self.now, row["rssi_dbm"], rule.rssi_dbm)
+            )
+        for row in self.db.execute(SQL["controllers_well_again"], values).fetchall():
+            self.consider(controller.controller_gone(row["code"], row["charger_id"], self.now))
 
     def _judge_parents(self) -> None:
         """A gateway or site is silent while so many of its chargers are."""
@@ -168,7 +239,7 @@ class _Turn:
                 self.consider(
                     Finding(
                         parent.key,
-                        detectors.SILENCE,
+                        silence.SILENCE,
                         parent.code,
                         present=present,
                         at=self.now,
@@ -191,7 +262,7 @@ class _Turn:
         return after
 
     def _open(self, incident: Incident) -> Incident:
-        if incident.detector == detectors.SILENCE and incident.key.subject_kind == "charger":
+        if incident.detector == silence.SILENCE and incident.key.subject_kind == "charger":
             parent_key = self._shared_cause(incident)
             if parent_key is not None:
                 return self._correlate(incident, parent_key)
@@ -227,7 +298,7 @@ class _Turn:
             parent = self.ledger.write(
                 Incident(
                     key=key,
-                    detector=detectors.SILENCE,
+                    detector=silence.SILENCE,
                     code=code,
                     severity=FAULTS[code].severity,
                     phase=Phase.OPEN,
@@ -261,6 +332,14 @@ class _Turn:
                 again = ReturnClaim("the fault is seen again")
                 act(self.db, self.policy, self.now, ticket.id, again, ENGINE)
         return self.ledger.write(replace(incident, ticket_id=opened.ticket_id))
+
+    def _renew(self, incident: Incident, at: datetime) -> None:
+        """A fault seen again after its ticket was closed on other evidence needs another one."""
+        if incident.ticket_id is None:
+            return
+        ticket = get_ticket(self.db, incident.ticket_id)
+        if ticket.state == TicketState.CLOSED and ticket.closed_at and ticket.closed_at < at:
+            self._to_ticket(incident)
 
     def _cleared(self, incident: Incident) -> None:
         if incident.ticket_id is not None:

@@ -55,6 +55,36 @@ class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
     verify_within_s: Annotated[float, Meta(gt=0)] = 72 * 3600
 
 
+class Sessions(Struct, frozen=True, forbid_unknown_fields=True):
+    """When sessions in a row show a fault (plug-broken, no-output, auth-refused)."""
+
+    in_a_row: Annotated[int, Meta(ge=2, le=50)] = 3
+    window_s: Annotated[float, Meta(gt=0)] = 6 * 3600
+    delivered_wh: Annotated[float, Meta(gt=0)] = 5
+    brief_s: Annotated[float, Meta(gt=0)] = 60
+    refused_in_a_row: Annotated[int, Meta(ge=2, le=50)] = 4
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a meter value may be; shares are of the nominal voltage or of the rated current."""
+
+    nominal_v: Annotated[float, Meta(gt=0)] = 220
+    over_voltage: Share = 0.10
+    under_voltage: Share = 0.15
+    over_current: Share = 0.10
+    temperature_c: Annotated[float, Meta(gt=0)] = 80
+    residual_current_ma: Annotated[float, Meta(gt=0)] = 30
+    unasked_w: Annotated[float, Meta(gt=0)] = 15
+
+
+class Controller(Struct, frozen=True, forbid_unknown_fields=True):
+    """More than `boots` within `boots_within_s` is a loop; weaker than `rssi_dbm` is weak."""
+
+    boots: Annotated[int, Meta(ge=1)] = 3
+    boots_within_s: Annotated[float, Meta(gt=0)] = 1800
+    rssi_dbm: Annotated[float, Meta(lt=0)] = -100
+
+
 class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     """Attempts and pauses of notifications."""
 
@@ -70,6 +100,9 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     correlation: Correlation = Correlation()
     deadlines: Deadlines = Deadlines()
     evidence: Evidence = Evidence()
+    sessions: Sessions = Sessions()
+    limits: Limits = Limits()
+    controller: Controller = Controller()
     delivery: Delivery = Delivery()
 
     def debounce_of(self, fault: Fault) -> timedelta:

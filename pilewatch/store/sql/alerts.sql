@@ -4,7 +4,8 @@
 SELECT pg_try_advisory_lock(7150, 2) AS leads;
 
 -- name: take_events
-SELECT e.id, e.kind, e.charger_id, e.connector_id, n.number, e.received_at, e.payload
+SELECT e.id, e.kind, e.charger_id, e.connector_id, n.number, e.observed_at, e.received_at,
+       e.payload
 FROM event e LEFT JOIN connector n ON n.id = e.connector_id
 ORDER BY e.id LIMIT %(limit)s
 FOR UPDATE OF e SKIP LOCKED;
@@ -111,6 +112,72 @@ JOIN connector_now(%(now)s) k ON k.connector_id = i.subject_id
 WHERE i.subject_kind = 'connector' AND i.family = 'silence' AND i.quiet_since IS NULL
   AND i.phase IN ('pending', 'open', 'member') AND k.online AND NOT k.stale
 ORDER BY k.connector_id;
+
+-- name: sessions_of_chargers
+-- What ended or was refused lately, newest first, up to a number for each charger.
+SELECT c.id AS charger_id, s.*
+FROM unnest(%(ids)s::integer[]) AS c(id)
+CROSS JOIN LATERAL (
+    SELECT t.connector_id, t.session_id, coalesce(t.ended_at, t.refused_at) AS at,
+           t.ended_at IS NULL AS refused, t.started_at, t.energy_wh
+    FROM connector n JOIN charging_session t ON t.connector_id = n.id
+    WHERE n.charger_id = c.id AND coalesce(t.ended_at, t.refused_at) > %(since)s
+    ORDER BY at DESC, t.session_id DESC LIMIT %(limit)s
+) s
+ORDER BY c.id, s.at DESC, s.session_id DESC;
+
+-- name: boots_of_chargers
+SELECT charger_id, min(observed_at) AS observed_at
+FROM observation
+WHERE charger_id = ANY(%(ids)s) AND connector = 0 AND kind = 7 AND observed_at > %(since)s
+  AND data->>'bootId' IS NOT NULL
+GROUP BY charger_id, data->>'bootId';
+
+-- name: meters_to_judge
+-- Fresh meter values beyond a limit, and those of connectors whose limit was broken before.
+WITH mine AS (
+    SELECT charger_id, connector_id FROM incident
+    WHERE detector = %(mine)s AND quiet_since IS NULL
+      AND phase IN ('pending', 'open', 'member')
+)
+SELECT s.charger_id, s.connector_id, n.number, s.status, s.status_at, s.meter_at, s.power_w,
+       s.voltage_v, s.current_a, s.temperature_c, s.residual_current_ma, n.max_power_w
+FROM connector_state s
+JOIN connector n ON n.id = s.connector_id AND n.active
+JOIN charger_state h ON h.charger_id = s.charger_id
+WHERE s.meter_at > %(now)s - 3 * greatest(h.heartbeat_s, coalesce(h.meter_s, 0))
+                           * interval '1 second'
+  AND (s.voltage_v > %(nominal_v)s * (1 + %(over_voltage)s)
+       OR s.voltage_v BETWEEN %(nominal_v)s * 0.3 AND %(nominal_v)s * (1 - %(under_voltage)s)
+       OR s.current_a > n.max_power_w / %(nominal_v)s * (1 + %(over_current)s)
+       OR s.temperature_c > %(temperature_c)s
+       OR s.residual_current_ma >= %(residual_current_ma)s
+       OR (s.power_w >= %(unasked_w)s AND s.status <> 'charging')
+       OR s.connector_id IN (SELECT connector_id FROM mine WHERE connector_id IS NOT NULL)
+       OR s.charger_id IN (SELECT charger_id FROM mine WHERE connector_id IS NULL))
+ORDER BY s.connector_id;
+
+-- name: weak_signals
+SELECT h.charger_id, h.rssi_dbm FROM charger_state h
+JOIN charger c ON c.id = h.charger_id AND c.active
+WHERE h.rssi_dbm < %(limit)s
+  AND h.last_seen_at > %(now)s - h.heartbeat_s * interval '3 seconds'
+  AND NOT EXISTS (
+      SELECT FROM incident i
+      WHERE i.subject_kind = 'charger' AND i.subject_id = h.charger_id AND i.family = 'signal'
+        AND i.phase IN ('pending', 'open', 'clearing', 'member') AND i.quiet_since IS NULL)
+ORDER BY h.charger_id;
+
+-- name: controllers_well_again
+SELECT i.charger_id, i.code
+FROM incident i JOIN charger_state h ON h.charger_id = i.charger_id
+WHERE i.detector = %(mine)s AND i.quiet_since IS NULL AND i.phase IN ('pending', 'open')
+  AND CASE i.code
+      WHEN 'weak-signal' THEN h.rssi_dbm >= %(limit)s + 3
+      WHEN 'reboot-loop' THEN h.boot_at < %(now)s - %(window_s)s * interval '1 second'
+      WHEN 'clock-wrong' THEN h.clock_notice_on < (%(now)s - interval '24 hours')::date
+      END
+ORDER BY i.charger_id;
 
 -- name: neighbours_of
 -- How many chargers share this one's gateway and site, and how many of them are silent.
