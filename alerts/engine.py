@@ -8,6 +8,8 @@ import msgspec
 import psycopg
 import structlog
 
+from alerts import correlation
+from alerts.correlation import Near
 from alerts.detectors import controller, metering, reported, sessions, silence
 from alerts.detectors.event import Event
 from alerts.detectors.metering import Reading
@@ -26,7 +28,7 @@ from alerts.incidents import (
 from alerts.ledger import SQL, Ledger, incident_from
 from pilewatch.faultcodes import FAULTS
 from pilewatch.model import SubjectKind
-from pilewatch.policy import Policy
+from pilewatch.policy import Correlation, Policy
 from pilewatch.store.pool import Db
 from pilewatch.workflow.desk import ENGINE, Subject, act, get_ticket, open_ticket
 from pilewatch.workflow.tickets import LIVE, Comment, ReturnClaim, TicketState
@@ -156,8 +158,8 @@ class _Turn:
 
     def _begin(self, finding: Finding) -> None:
         incident = self.ledger.write(begin(finding, self.policy))
-        if finding.detector == silence.SILENCE and finding.key.subject_kind == "charger":
-            values = {"charger_id": finding.key.subject_id}
+        if correlation.may_be_shared(finding.key):
+            values = {"charger_id": finding.key.subject_id, "family": finding.key.family}
             parent = self.db.execute(SQL["live_parent_of"], values).fetchone()
             if parent is not None:
                 self.ledger.write(join_parent(incident, parent["id"]))
@@ -230,20 +232,21 @@ class _Turn:
             self.consider(controller.controller_gone(row["code"], row["charger_id"], self.now))
 
     def _judge_parents(self) -> None:
-        """A gateway or site is silent while so many of its chargers are."""
-        for row in self.db.execute(SQL["parents"]).fetchall():
-            share = row["silent"] / row["chargers"] if row["chargers"] else 0.0
-            present = share >= self.policy.correlation.share
+        """What chargers share is at fault while enough of them are."""
+        families = {"families": list(correlation.SHARED)}
+        for row in self.db.execute(SQL["parents"], families).fetchall():
             parent = self.ledger.keep(incident_from(row))
-            if present != (not parent.quiet):
+            present = correlation.persists(parent.key, row["ill"], row["chargers"], self._rule)
+            if present == parent.quiet:
+                seen = {"ill": row["ill"], "chargers": row["chargers"]}
                 self.consider(
                     Finding(
                         parent.key,
-                        silence.SILENCE,
+                        parent.detector,
                         parent.code,
                         present=present,
                         at=self.now,
-                        evidence={"silent": row["silent"], "chargers": row["chargers"]},
+                        evidence=seen,
                     )
                 )
 
@@ -262,43 +265,30 @@ class _Turn:
         return after
 
     def _open(self, incident: Incident) -> Incident:
-        if incident.detector == silence.SILENCE and incident.key.subject_kind == "charger":
-            parent_key = self._shared_cause(incident)
-            if parent_key is not None:
-                return self._correlate(incident, parent_key)
+        if correlation.may_be_shared(incident.key):
+            values = {"charger_id": incident.key.subject_id, "family": incident.key.family}
+            near = self.db.execute(SQL["neighbours_of"], values).fetchone()
+            # This charger counts although its own row still says pending.
+            cause = near and correlation.shared_cause(incident.key, Near(**near), self._rule)
+            if cause:
+                return self._correlate(incident, cause)
         incident = self.ledger.write(incident)
         incident = self._to_ticket(incident)
         self.ledger.tell(incident, "opened", self.now)
         return incident
 
-    def _shared_cause(self, incident: Incident) -> Key | None:
-        """The gateway or site that explains this silence, if enough neighbours share it."""
-        values = {"charger_id": incident.key.subject_id}
-        near = self.db.execute(SQL["neighbours_of"], values).fetchone()
-        if near is None:
-            return None
-        family = incident.key.family
-        # This charger counts although its own row still says pending.
-        if self._enough(near["site_silent"], near["site_all"]) and (
-            near["gateway_id"] is None or near["site_all"] > near["gateway_all"]
-        ):
-            return Key(SubjectKind.SITE, near["site_id"], family)
-        if near["gateway_id"] and self._enough(near["gateway_silent"], near["gateway_all"]):
-            return Key(SubjectKind.GATEWAY, near["gateway_id"], family)
-        return None
-
-    def _enough(self, silent: int, chargers: int) -> bool:
-        rule = self.policy.correlation
-        return silent >= rule.at_least and silent >= rule.share * chargers
+    @property
+    def _rule(self) -> Correlation:
+        return self.policy.correlation
 
     def _correlate(self, incident: Incident, key: Key) -> Incident:
-        code = "offline-gateway" if key.subject_kind == SubjectKind.GATEWAY else "power-loss"
+        code = correlation.code_of(key, incident.code)
         parent = self.ledger.find(key)
         if parent is None:
             parent = self.ledger.write(
                 Incident(
                     key=key,
-                    detector=silence.SILENCE,
+                    detector=incident.detector,
                     code=code,
                     severity=FAULTS[code].severity,
                     phase=Phase.OPEN,
@@ -310,8 +300,12 @@ class _Turn:
             parent = self._to_ticket(parent)
             self.ledger.tell(parent, "opened", self.now)
         assert parent.id is not None
-        values = {"subject_kind": key.subject_kind.value, "subject_id": key.subject_id}
-        for row in self.db.execute(SQL["silent_children"], values).fetchall():
+        values = {
+            "subject_kind": key.subject_kind.value,
+            "subject_id": key.subject_id,
+            "family": key.family,
+        }
+        for row in self.db.execute(SQL["children_of"], values).fetchall():
             child = self.ledger.keep(incident_from(row))
             self.ledger.write(join_parent(child, parent.id))
         return self.ledger.write(join_parent(replace(incident, opened_at=None), parent.id))

@@ -202,6 +202,23 @@ def test_a_site_without_gateways_that_goes_dark_lost_its_power(watched: Watched)
     assert w.tickets() == [("site", "power-loss", "open")]
 
 
+def test_two_chargers_with_bad_mains_are_one_fault_of_the_site(watched: Watched) -> None:
+    w = watched
+    for charger in range(3):
+        w.says(charger, charger, 1, "faulted", "over-voltage")
+    w.look(15)
+    assert w.tickets() == [("site", "over-voltage", "open")]
+    w.says(20, 3, 1, "faulted", "over-voltage")
+    w.look(40)
+    assert len(w.tickets()) == 1, "a later one is explained too"
+    for charger in range(4):
+        w.says(50 + charger, charger, 1, "available")
+    w.look(60)
+    w.look(121)
+    assert {phase for _, _, phase in w.incidents()} == {"cleared"}
+    assert len(w.tickets()) == 1
+
+
 def test_an_event_that_cannot_be_digested_is_buried_beside_the_good(watched: Watched) -> None:
     w = watched
     w.says(0, 0, 1, "faulted", "no-earth")

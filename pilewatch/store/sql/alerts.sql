@@ -180,26 +180,25 @@ WHERE i.detector = %(mine)s AND i.quiet_since IS NULL AND i.phase IN ('pending',
 ORDER BY i.charger_id;
 
 -- name: neighbours_of
--- How many chargers share this one's gateway and site, and how many of them are silent.
+-- How many chargers share this one's gateway and site, and how many of them have the same fault.
 WITH me AS (SELECT site_id, gateway_id FROM charger WHERE id = %(charger_id)s),
-silent AS (
+near AS (
     SELECT c.id, c.gateway_id, EXISTS (
         SELECT FROM incident i
-        WHERE i.subject_kind = 'charger' AND i.subject_id = c.id AND i.family = 'silence'
-          AND i.phase IN ('pending', 'open', 'member') AND i.quiet_since IS NULL) AS silent
+        WHERE i.subject_kind = 'charger' AND i.subject_id = c.id AND i.family = %(family)s
+          AND i.phase IN ('pending', 'open', 'member') AND i.quiet_since IS NULL) AS ill
     FROM charger c JOIN me ON c.site_id = me.site_id WHERE c.active
 )
 SELECT me.site_id, me.gateway_id,
-       (SELECT count(*) FROM silent) AS site_all,
-       (SELECT count(*) FROM silent WHERE silent) AS site_silent,
-       (SELECT count(*) FROM silent s WHERE s.gateway_id = me.gateway_id) AS gateway_all,
-       (SELECT count(*) FROM silent s WHERE s.gateway_id = me.gateway_id AND silent)
-           AS gateway_silent
+       (SELECT count(*) FROM near) AS site_all,
+       (SELECT count(*) FROM near WHERE ill) AS site_ill,
+       (SELECT count(*) FROM near n WHERE n.gateway_id = me.gateway_id) AS gateway_all,
+       (SELECT count(*) FROM near n WHERE n.gateway_id = me.gateway_id AND ill) AS gateway_ill
 FROM me;
 
--- name: silent_children
+-- name: children_of
 SELECT i.* FROM incident i JOIN charger c ON c.id = i.charger_id
-WHERE i.subject_kind = 'charger' AND i.family = 'silence' AND i.phase = 'pending'
+WHERE i.subject_kind = 'charger' AND i.family = %(family)s AND i.phase = 'pending'
   AND i.quiet_since IS NULL
   AND CASE %(subject_kind)s WHEN 'gateway' THEN c.gateway_id ELSE c.site_id END = %(subject_id)s
 ORDER BY i.id FOR NO KEY UPDATE OF i;
@@ -209,25 +208,27 @@ SELECT * FROM incident WHERE parent_id = %(parent_id)s AND phase = 'member'
 ORDER BY id FOR NO KEY UPDATE;
 
 -- name: parents
-SELECT p.*, (
-    SELECT count(*) FROM charger c
-    WHERE c.active AND CASE p.subject_kind WHEN 'gateway' THEN c.gateway_id ELSE c.site_id END
-        = p.subject_id) AS chargers, (
-    SELECT count(*) FROM charger c
-    WHERE c.active AND CASE p.subject_kind WHEN 'gateway' THEN c.gateway_id ELSE c.site_id END
-        = p.subject_id AND EXISTS (
-        SELECT FROM incident i WHERE i.subject_kind = 'charger' AND i.subject_id = c.id
-          AND i.family = 'silence' AND i.phase IN ('pending', 'open', 'member')
-          AND i.quiet_since IS NULL)) AS silent
-FROM incident p
-WHERE p.subject_kind IN ('gateway', 'site') AND p.family = 'silence'
-  AND p.phase IN ('open', 'clearing')
-ORDER BY p.id FOR NO KEY UPDATE OF p;
+SELECT p.*, count(c.id) AS chargers, count(c.id) FILTER (WHERE EXISTS (
+    SELECT FROM incident i WHERE i.subject_kind = 'charger' AND i.subject_id = c.id
+      AND i.family = p.family AND i.phase IN ('pending', 'open', 'member')
+      AND i.quiet_since IS NULL)) AS ill
+FROM (
+    SELECT * FROM incident
+    WHERE subject_kind IN ('gateway', 'site') AND family = ANY(%(families)s)
+      AND phase IN ('open', 'clearing')
+    FOR NO KEY UPDATE
+) p
+LEFT JOIN charger c ON c.active
+    AND CASE p.subject_kind WHEN 'gateway' THEN c.gateway_id ELSE c.site_id END = p.subject_id
+GROUP BY p.id, p.subject_kind, p.subject_id, p.site_id, p.charger_id, p.connector_id, p.code,
+         p.family, p.severity, p.effect, p.detector, p.phase, p.parent_id, p.ticket_id,
+         p.started_at, p.opened_at, p.quiet_since, p.ended_at, p.due_at, p.evidence
+ORDER BY p.id;
 
 -- name: live_parent_of
 SELECT p.id FROM incident p
 JOIN charger c ON c.id = %(charger_id)s
-WHERE p.family = 'silence' AND p.phase = 'open'
+WHERE p.family = %(family)s AND p.phase = 'open'
   AND ((p.subject_kind = 'gateway' AND p.subject_id = c.gateway_id)
        OR (p.subject_kind = 'site' AND p.subject_id = c.site_id))
 ORDER BY p.subject_kind DESC LIMIT 1;
