@@ -6,7 +6,7 @@ RUN := .venv/bin
 PIP = $(RUN)/python -m pip install --disable-pip-version-check
 LOCK = $(if $(findstring dev,$*),requirements-dev.lock,requirements.lock)
 
-.PHONY: help demo test check bench parts lock clean
+.PHONY: help demo test check bench pictures parts lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -40,6 +40,9 @@ check: .venv/ready-dev ## style, types, floors, spelling and links of the docs
 
 bench: .venv/ready-dev ## measure the ingester against bare references (needs mosquitto)
 	$(RUN)/python -m bench.ingest
+
+pictures: .venv/ready-dev ## run the demo and take the pictures of README and docs anew
+	$(RUN)/python -m deploy.pictures
 
 parts: ## install mosquitto, chromium and TimescaleDB for the tests (needs root, Debian)
 	deploy/parts.sh
