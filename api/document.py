@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api import models
 from api.context import SESSION_COOKIE
 from api.problems import ProblemAnswer
 
@@ -48,6 +49,9 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     components["securitySchemes"] = _SECURITY
     schemas = components.setdefault("schemas", {})
     schemas["ProblemAnswer"] = ProblemAnswer.model_json_schema()
+    for name, schema in schemas.items():
+        if "examples" in schema:  # whose nulls FastAPI has left out
+            schema["examples"] = getattr(models, name).model_json_schema()["examples"]
     for path in document["paths"].values():
         for operation in path.values():
             contents = [answer.get("content", {}) for answer in operation["responses"].values()]

@@ -279,13 +279,21 @@ def _viewer(
 
 
 router = APIRouter(prefix="/api/v1", tags=["live"])
+_SHOWN = models.ConnectorAnswer.example().model_dump_json()
+_EXAMPLE = _message("hello", '{"now": "2026-05-01T08:00:00+00:00"}') + _message("connector", _SHOWN)
+_DOCUMENTED = problems.open_to_all(404)
+_DOCUMENTED["responses"][200] = {
+    "description": "A stream that goes on until its reader leaves, an hour at most",
+    "content": {"text/event-stream": {"example": _EXAMPLE.decode()}},
+}
 
 
 @router.get(
     "/live",
     response_class=Pushed,
+    status_code=200,
     summary="What changes, as it changes",
-    **problems.open_to_all(404),
+    **_DOCUMENTED,
 )
 async def live(
     request: Request, viewer: Annotated[Viewer, Depends(_viewer, scope="function")]

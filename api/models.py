@@ -398,6 +398,11 @@ class ConnectorAnswer(BaseModel):
     temperature_c: float | None
     soc: float | None
 
+    @classmethod
+    def example(cls) -> "ConnectorAnswer":
+        """The one that the document shows."""
+        return cls.model_validate(cls.model_json_schema()["examples"][0])
+
 
 class ReceiptAnswer(BaseModel):
     """What became of a report."""
