@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from api import document, history, live, models, problems, routes
-from api.admission import admitted
+from api.admission import Bounded, admitted
 from api.context import SQL, Context
 from api.metrics import Measured, Metrics
 from pilewatch import __version__
@@ -52,6 +52,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.state.places = asyncio.Semaphore(settings.database.pool_size)
     problems.install(app)
     document.install(app)
+    app.add_middleware(Bounded)
     app.add_middleware(Measured, metrics=metrics)
     for router in (routes.router, routes.orders, history.router, live.router):
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])

@@ -99,6 +99,7 @@ _CAUSES: dict[int, tuple[str, str, dict[str, Any]]] = {
         {"state": "open", "allowed": ["assign", "accept"]},
     ),
     412: ("Changed meanwhile", "the ticket has been changed meanwhile", {"version": 3}),
+    413: ("The body is too large", "a body has 262144 bytes at most", {}),
     422: (
         "The request does not fit",
         "the request does not fit; see errors",

@@ -35,6 +35,7 @@ orders = APIRouter(
     prefix="/api/v1",
     route_class=OnceRoute,
     dependencies=[Depends(guard_cache), Depends(once, scope="function")],
+    responses=problems.documented([413]),
 )
 """Every POST: each may carry an Idempotency-Key."""
 Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
