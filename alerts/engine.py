@@ -36,6 +36,8 @@ from pilewatch.workflow.verification import sweep_repaired
 
 _LOG = structlog.get_logger()
 _MANY = 500
+_SHOWN = 400
+"""Beyond so many changed connectors a live page asks for all anew (NOTIFY holds 8000 bytes)."""
 
 
 class Engine:
@@ -175,27 +177,45 @@ class _Turn:
                 return
 
     def sweep(self) -> None:
-        """What only the absence of messages tells, found by the database in whole sets."""
+        """What no event tells, found by the database in whole sets."""
+        self._listen()
+        self._read_meters()
+        self._look_at_controllers()
+        self._judge_parents()
+
+    def _listen(self) -> None:
+        """Who no longer speaks, and who speaks again."""
         moment = {"now": self.now}
-        for row in self.db.execute(SQL["returned_chargers"], moment).fetchall():
+        returned = self.db.execute(SQL["returned_chargers"], moment).fetchall()
+        for row in returned:
             self.consider(silence.returned_charger(row["charger_id"], self.now))
-        for row in self.db.execute(SQL["silent_chargers"], moment).fetchall():
+        silent = self.db.execute(SQL["silent_chargers"], moment).fetchall()
+        for row in silent:
             said = {
                 "by": "three heartbeats missed",
                 "last_seen_at": row["last_seen_at"].isoformat(),
                 "heartbeat_s": row["heartbeat_s"],
             }
             self.consider(silence.silent_charger(row["charger_id"], self.now, said))
+        ports: list[int] = []
         for name, stale in (("refreshed_connectors", False), ("stale_connectors", True)):
             for row in self.db.execute(SQL[name], moment).fetchall():
+                ports.append(row["connector_id"])
                 self.consider(
                     silence.stale_connector(
                         row["connector_id"], self.now, stale=stale, heard_at=row["heard_at"]
                     )
                 )
-        self._read_meters()
-        self._look_at_controllers()
-        self._judge_parents()
+        self._changed(chargers=[row["charger_id"] for row in returned + silent], connectors=ports)
+
+    def _changed(self, *, chargers: list[int], connectors: list[int]) -> None:
+        """Say that what is shown of these has changed, though nothing has been said by them."""
+        if chargers:
+            rows = self.db.execute(SQL["connectors_of_chargers"], {"ids": chargers})
+            connectors = connectors + [row["id"] for row in rows]
+        if connectors:
+            payload = ",".join(map(str, connectors)) if len(connectors) <= _SHOWN else "*"
+            self.db.execute(SQL["notify"], {"channel": "pilewatch_state", "payload": payload})
 
     def _read_meters(self) -> None:
         """The latest values of connectors that break a limit, or did."""

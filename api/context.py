@@ -19,6 +19,7 @@ from pilewatch.store import queries
 from pilewatch.store.pool import Db, Pool
 
 SQL = queries.load("api")
+SESSION_COOKIE = "pilewatch_session"
 _BIG = 2**63 - 1
 
 
@@ -48,7 +49,7 @@ class Asked:
 
     def rows(self, name: str, **values: Any) -> list[dict[str, Any]]:
         """The rows of a named query."""
-        return self.db.execute(SQL[name], {"now": self.now, **values}).fetchall()
+        return self.db.execute(SQL[name], {"now": self.now, "ids": None, **values}).fetchall()
 
 
 def asked(
@@ -69,7 +70,16 @@ def asked(
         yield Asked(db, now, caller, context)
 
 
-Ask = Annotated[Asked, Depends(asked)]
+# The connection goes back to the pool before the answer is sent: a slow reader holds none.
+Ask = Annotated[Asked, Depends(asked, scope="function")]
+Word = Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]+$")]
+
+
+def guard_cache(ask: Ask, response: Response) -> None:
+    """What staff see stays in no cache; what all may see is asked for again, by its ETag."""
+    staff = ask.caller.id is not None
+    response.headers["Cache-Control"] = "no-store" if staff else "no-cache"
+    response.headers["Vary"] = "Authorization, Cookie"
 
 
 @dataclass(frozen=True)
@@ -97,8 +107,10 @@ class Page:
 
 
 def page(
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    cursor: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="Rows of one page")] = 100,
+    cursor: Annotated[
+        str | None, Query(max_length=64, description="`next_cursor` of the page before")
+    ] = None,
 ) -> Page:
     """Reads limit and cursor. Raises `Problem` 422 for a cursor that we did not give."""
     if cursor is None:

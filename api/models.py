@@ -1,10 +1,11 @@
-"""What goes in: requests, checked at the door."""
+"""What goes in, checked at the door, and what comes out; each with an example."""
 
 import json
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
+from fastapi import Path
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from pilewatch.faultcodes import FAULTS
@@ -36,6 +37,23 @@ Code = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_no_nul
 FaultCode = Annotated[str, AfterValidator(_fault)]
 Port = Annotated[int, Field(ge=1, le=999)]
 Big = 2**63 - 1
+PathCode = Annotated[
+    str,
+    Path(min_length=1, max_length=64, pattern=r"^[^\x00]+$", description="Its code"),
+    AfterValidator(_no_nul),
+]
+T = TypeVar("T", bound=BaseModel)
+
+
+def _example(**values: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [values]})
+
+
+class Listed(BaseModel, Generic[T]):
+    """One page of a list; `next_cursor` where there may be more."""
+
+    items: list[T]
+    next_cursor: str | None
 
 
 class _Request(BaseModel):
@@ -45,12 +63,18 @@ class _Request(BaseModel):
 class AssignRequest(_Request):
     """To a company, a person, or both."""
 
+    model_config = _example(company="xinchong", assignee="wang")
+
     company: Code | None = Field(None, examples=["xinchong"])
     assignee: Code | None = Field(None, examples=["wang"])
 
 
 class ClaimRequest(_Request):
     """What was wrong and what was done."""
+
+    model_config = _example(
+        cause="contact of the socket worn", remedy="socket replaced", part="socket 16 A"
+    )
 
     cause: Text = Field(examples=["contact of the socket worn"])
     remedy: Text = Field(examples=["socket replaced"])
@@ -61,11 +85,15 @@ class ClaimRequest(_Request):
 class ReasonRequest(_Request):
     """Why."""
 
+    model_config = _example(reason="the pile belongs to another company")
+
     reason: Text = Field(examples=["the pile belongs to another company"])
 
 
 class MergeRequest(_Request):
     """The ticket that goes on."""
+
+    model_config = _example(into=12)
 
     into: int = Field(ge=1, le=Big, examples=[12])
 
@@ -73,11 +101,15 @@ class MergeRequest(_Request):
 class CommentRequest(_Request):
     """A word on the timeline."""
 
+    model_config = _example(text="part ordered")
+
     text: Text = Field(examples=["part ordered"])
 
 
 class ReportRequest(_Request):
     """What a resident saw. A charger or at least a site is needed."""
+
+    model_config = _example(charger="WH-E01", connector=3, code="no-output", note="插上没反应")
 
     site: Code | None = Field(None, examples=["wanhe-1a"])
     charger: Code | None = Field(None, examples=["WH-E01"])
@@ -89,11 +121,22 @@ class ReportRequest(_Request):
 class AnswerRequest(_Request):
     """The answer to "does it charge now?"."""
 
+    model_config = _example(charges_now=False)
+
     charges_now: bool
 
 
 class InspectionRequest(_Request):
     """One check on the spot; the id is made by the phone, so that a repeat is no double."""
+
+    model_config = _example(
+        id="0b9c7c5e-52c5-4e4f-8f0e-6a2f0d3f7f11",
+        charger="WH-E01",
+        connector=3,
+        passed=True,
+        test_charge=True,
+        answers=[{"item": "socket", "ok": True}],
+    )
 
     id: UUID
     charger: Code = Field(examples=["WH-E01"])
@@ -133,6 +176,50 @@ class Entry(BaseModel):
 class TicketAnswer(BaseModel):
     """A ticket; `actions` are possible now, `timeline` comes with a single ticket only."""
 
+    model_config = _example(
+        id=7,
+        state="repaired",
+        code="relay-open",
+        family="relay",
+        severity=2,
+        subject={
+            "kind": "connector",
+            "site": "wanhe-1a",
+            "gateway": None,
+            "charger": "WH-E01",
+            "connector": 3,
+        },
+        company="xinchong",
+        assignee="wang",
+        opened_at="2026-05-01T08:00:00Z",
+        deadline_at="2026-05-03T08:00:00Z",
+        claimed_at="2026-05-01T10:30:00Z",
+        verify_by_at="2026-05-04T10:30:00Z",
+        verified_at=None,
+        closed_at=None,
+        evidence=None,
+        cause="contact of the socket worn",
+        remedy="socket replaced",
+        part="socket 16 A",
+        merged_into=None,
+        reopened=0,
+        reports=1,
+        version=5,
+        actions=["reopen", "comment"],
+        timeline=[
+            {
+                "at": "2026-05-01T08:00:00Z",
+                "actor": "engine",
+                "person": None,
+                "action": "opened",
+                "from_state": None,
+                "to_state": "open",
+                "note": None,
+                "data": {},
+            }
+        ],
+    )
+
     id: int
     state: str
     code: str
@@ -162,6 +249,30 @@ class TicketAnswer(BaseModel):
 class IncidentAnswer(BaseModel):
     """A machine-detected problem with its evidence."""
 
+    model_config = _example(
+        id=4,
+        code="relay-open",
+        family="relay",
+        severity=2,
+        effect="out-of-order",
+        detector="reported",
+        phase="open",
+        subject={
+            "kind": "connector",
+            "site": "wanhe-1a",
+            "gateway": None,
+            "charger": "WH-E01",
+            "connector": 3,
+        },
+        parent_id=None,
+        ticket_id=7,
+        started_at="2026-05-01T07:59:50Z",
+        opened_at="2026-05-01T08:00:00Z",
+        quiet_since=None,
+        ended_at=None,
+        evidence={"first": {"status": "faulted"}},
+    )
+
     id: int
     code: str
     family: str
@@ -182,6 +293,21 @@ class IncidentAnswer(BaseModel):
 class SiteAnswer(BaseModel):
     """A charging place and how its connectors stand now."""
 
+    model_config = _example(
+        code="wanhe-1a",
+        name="万和一区东门",
+        grid="wanhe-1",
+        company="xinchong",
+        address="万和路 1 号",
+        latitude=31.2,
+        longitude=121.4,
+        repair_phone="021-00000000",
+        connectors=20,
+        available=14,
+        out_of_order=1,
+        unknown=0,
+    )
+
     code: str
     name: str
     grid: str
@@ -199,6 +325,20 @@ class SiteAnswer(BaseModel):
 class ChargerAnswer(BaseModel):
     """A pile."""
 
+    model_config = _example(
+        code="WH-E01",
+        site="wanhe-1a",
+        gateway=None,
+        kind="ebike",
+        label="东门 1 号",
+        vendor="dny",
+        model="D10",
+        firmware="3.2",
+        last_seen_at="2026-05-01T08:00:00Z",
+        rssi_dbm=-71,
+        online=True,
+    )
+
     code: str
     site: str
     gateway: str | None
@@ -215,6 +355,28 @@ class ChargerAnswer(BaseModel):
 class ConnectorAnswer(BaseModel):
     """A connector: `status` is what may be believed now, `said` what it said last, and `age_s`
     how long ago that was confirmed."""
+
+    model_config = _example(
+        charger="WH-E01",
+        connector=3,
+        site="wanhe-1a",
+        kind="ebike",
+        label="东门 1 号",
+        status="charging",
+        said="charging",
+        errors=[],
+        online=True,
+        stale=False,
+        heard_at="2026-05-01T08:00:00Z",
+        age_s=12.5,
+        session_id="s-81",
+        power_w=180,
+        energy_wh=412,
+        voltage_v=221,
+        current_a=0.82,
+        temperature_c=31,
+        soc=None,
+    )
 
     charger: str
     connector: int
@@ -236,9 +398,22 @@ class ConnectorAnswer(BaseModel):
     temperature_c: float | None
     soc: float | None
 
+    @classmethod
+    def example(cls) -> "ConnectorAnswer":
+        """The one that the document shows."""
+        return cls.model_validate(cls.model_json_schema()["examples"][0])
+
 
 class ReceiptAnswer(BaseModel):
     """What became of a report."""
+
+    model_config = _example(
+        code="no-output",
+        reported_at="2026-05-01T08:00:00Z",
+        ticket_id=7,
+        state="repaired",
+        steps=[{"at": "2026-05-01T08:00:00Z", "action": "opened", "state": "open"}],
+    )
 
     code: str
     reported_at: datetime
@@ -250,6 +425,10 @@ class ReceiptAnswer(BaseModel):
 class FiledAnswer(BaseModel):
     """A kept report: the receipt is the key to its story."""
 
+    model_config = _example(
+        receipt="q7…", receipt_url="https://piles.example/r/q7…", ticket_id=7, joined=False
+    )
+
     receipt: str
     receipt_url: str
     ticket_id: int
@@ -259,6 +438,132 @@ class FiledAnswer(BaseModel):
 class InspectionAnswer(BaseModel):
     """What the inspection did."""
 
+    model_config = _example(created=True, verified_tickets=[7], opened_tickets=[])
+
     created: bool
     verified_tickets: list[int]
     opened_tickets: list[int]
+
+
+class ObservationAnswer(BaseModel):
+    """One thing that a charger said; units are those of the names."""
+
+    model_config = _example(
+        observed_at="2026-05-01T08:00:00Z",
+        received_at="2026-05-01T08:00:01Z",
+        connector=3,
+        kind="meter",
+        seq=-1,
+        status=None,
+        errors=None,
+        session_id="s-81",
+        reason=None,
+        energy_wh=412,
+        power_w=180,
+        voltage_v=221,
+        current_a=0.82,
+        temperature_c=31,
+        soc=None,
+        residual_current_ma=None,
+        data=None,
+    )
+
+    observed_at: datetime
+    received_at: datetime
+    connector: int
+    kind: str
+    seq: int
+    status: str | None
+    errors: list[dict[str, Any]] | None
+    session_id: str | None
+    reason: str | None
+    energy_wh: float | None
+    power_w: float | None
+    voltage_v: float | None
+    current_a: float | None
+    temperature_c: float | None
+    soc: float | None
+    residual_current_ma: float | None
+    data: dict[str, Any] | None
+
+
+class Bin(BaseModel):
+    """A piece of a series; what is not known of it is null."""
+
+    at: datetime
+    samples: int
+    min: float | None = None
+    avg: float | None = None
+    max: float | None = None
+    sum: float | None = None
+
+
+class SeriesAnswer(BaseModel):
+    """A measure of one connector over time; bins without a value are left out."""
+
+    model_config = _example(
+        charger="WH-E01",
+        connector=3,
+        measure="power_w",
+        step_s=300,
+        bins=[{"at": "2026-05-01T08:00:00Z", "samples": 10, "min": 0, "avg": 176.5, "max": 190}],
+    )
+
+    charger: str
+    connector: int
+    measure: str
+    step_s: float
+    bins: list[Bin]
+
+
+class QuarantineAnswer(BaseModel):
+    """A message that could not be used, and why."""
+
+    model_config = _example(
+        id=3,
+        received_at="2026-05-01T08:00:00Z",
+        topic="pilewatch/v1/WH-E01/up/status/3",
+        size=2,
+        reason="not JSON",
+        charger="WH-E01",
+    )
+
+    id: int
+    received_at: datetime
+    topic: str
+    size: int
+    reason: str
+    charger: str | None
+
+
+class UnknownChargerAnswer(BaseModel):
+    """A charger that speaks but is not registered."""
+
+    model_config = _example(
+        code="WH-E99",
+        first_seen_at="2026-05-01T08:00:00Z",
+        last_seen_at="2026-05-01T09:00:00Z",
+        messages=61,
+    )
+
+    code: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+    messages: int
+
+
+class MeAnswer(BaseModel):
+    """Who asks."""
+
+    model_config = _example(role="operator", login="li")
+
+    role: str
+    login: str | None
+
+
+class HealthAnswer(BaseModel):
+    """All is well."""
+
+    model_config = _example(status="ok")
+
+    status: str

@@ -30,6 +30,14 @@ def demand(caller: Caller, operation: str) -> None:
     raise Problem(403, f"{caller.role} may not {operation}")
 
 
+def within(narrowed: dict[str, Any], owners: dict[str, Any]) -> bool:
+    """Whether a matter of these owners is inside a scope, by the rule of the queries."""
+    company, grids = narrowed["company_id"], narrowed["grids"]
+    own = company is None or company == owners["company_id"]
+    mine = owners["assignee_id"] is not None and owners["assignee_id"] == narrowed["person_id"]
+    return (own or mine) and (grids is None or owners["grid_id"] in grids)
+
+
 def scope(caller: Caller) -> dict[str, Any]:
     """What narrows the lists of this caller; None means: all."""
     company = caller.company_id if caller.role in ("repairer", "operator") else None

@@ -93,6 +93,15 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     longest_pause_s: Annotated[float, Meta(gt=0)] = 3600
 
 
+class Reports(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much one network address, or everyone about one charger, may say without an account."""
+
+    window_s: Annotated[int, Meta(ge=1, le=86400)] = 600
+    address_window: Annotated[int, Meta(ge=1)] = 10
+    address_day: Annotated[int, Meta(ge=1)] = 30
+    charger_window: Annotated[int, Meta(ge=1)] = 30
+
+
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole policy of an installation."""
 
@@ -104,6 +113,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     controller: Controller = Controller()
     delivery: Delivery = Delivery()
+    reports: Reports = Reports()
 
     def debounce_of(self, fault: Fault) -> timedelta:
         """How long this fault must last before it counts."""

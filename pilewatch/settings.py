@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -71,13 +71,19 @@ class Alerts(_Section):
 
 
 class Api(_Section):
-    """HTTP. `public_url` is what QR codes and notifications point at."""
+    """HTTP. `public_url` is what QR codes and notifications point at.
+
+    Only `trusted_proxies` (addresses or networks) are believed about `X-Forwarded-For`;
+    `max_streams` bounds the live streams of one process.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     public_url: str = "http://127.0.0.1:8080"
     secure_cookies: bool = False
     session_hours: int = Field(default=12, ge=1)
+    max_streams: int = Field(default=500, ge=1)
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
 
 
 class Metrics(_Section):

@@ -6,7 +6,7 @@ import pytest
 
 from alerts.maintenance import roll_up
 from pilewatch.model import SubjectKind
-from pilewatch.store.pool import Db
+from pilewatch.store.pool import Db, connect
 from pilewatch.workflow.desk import Actor, act
 from pilewatch.workflow.tickets import Accept, Claim
 from tests.alerts.conftest import Watched
@@ -262,3 +262,25 @@ def test_finished_hours_roll_up_and_late_rows_roll_them_up_again(db: Db) -> None
     db.execute("INSERT INTO rollup_due VALUES (%s)", (NOW,))
     assert roll_up(db, NOW + timedelta(hours=5)) == 1
     assert hour() == {"samples": 5, "energy_wh": 170, "power_avg_w": 332, "power_max_w": 400}
+
+
+def test_what_only_time_changes_is_announced_to_live_pages(
+    watched: Watched, plain_database_url: str
+) -> None:
+    with connect(plain_database_url, application="test") as ears:
+        ears.execute("LISTEN pilewatch_state")
+
+        def heard() -> list[str]:
+            ears.execute("SELECT 1")
+            return [notice.payload for notice in ears.notifies(timeout=0)]
+
+        watched.listens(200)
+        watched.lives(200, 0, 1, 2, 3)
+        watched.look(200)
+        assert heard() == [",".join(map(str, watched.connectors[8:10]))]
+        watched.look(201)
+        assert heard() == []
+        watched.listens(202)
+        watched.lives(202, 4)
+        watched.look(202)
+        assert heard() == [",".join(map(str, watched.connectors[8:10]))]

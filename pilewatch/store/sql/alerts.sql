@@ -179,6 +179,9 @@ WHERE i.detector = %(mine)s AND i.quiet_since IS NULL AND i.phase IN ('pending',
       END
 ORDER BY i.charger_id;
 
+-- name: connectors_of_chargers
+SELECT id FROM connector WHERE charger_id = ANY(%(ids)s) AND active ORDER BY id;
+
 -- name: neighbours_of
 -- How many chargers share this one's gateway and site, and how many of them have the same fault.
 WITH me AS (SELECT site_id, gateway_id FROM charger WHERE id = %(charger_id)s),
@@ -261,6 +264,12 @@ DELETE FROM unknown_charger WHERE last_seen_at < %(before)s;
 
 -- name: trim_idempotency
 DELETE FROM idempotency_key WHERE created_at < %(before)s;
+
+-- name: trim_word_counts
+DELETE FROM word_count WHERE closes_at <= %(now)s;
+
+-- name: trim_daily_salts
+DELETE FROM daily_salt WHERE day < %(today)s;
 
 -- name: trim_login_sessions
 DELETE FROM login_session WHERE expires_at < %(now)s;
