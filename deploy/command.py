@@ -75,7 +75,30 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--role", required=True, help="grid_worker, repairer, operator or admin")
     new.add_argument("--company", help="a repairer's or operator's company, by code")
     new.add_argument("--grid", action="append", default=[], help="a grid worker's grid, by code")
+    _add_simulate(add("simulate", _simulate, "a community of chargers that fail, over MQTT"))
     return parser
+
+
+def _add_simulate(parser: argparse.ArgumentParser) -> None:
+    def bounded(low: float, high: float) -> Callable[[str], float]:
+        def number(text: str) -> float:
+            value = float(text)
+            if not low <= value <= high:
+                raise argparse.ArgumentTypeError(f"{text}: right would be {low:g} to {high:g}")
+            return value
+
+        return number
+
+    parser.add_argument("--scenario", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed, the same run")
+    parser.add_argument("--speed", type=bounded(0.01, 100_000), default=1.0)
+    parser.add_argument("--truth", type=Path, metavar="OUT.jsonl", help="what is really broken")
+    parser.add_argument("--duration", type=bounded(0, 1e9), metavar="S", help="wall seconds")
+    parser.add_argument("--connections", choices=("each", "shared"), default="each")
+    parser.add_argument("--dry-run", type=Path, metavar="OUT.jsonl", help="a file, no broker")
+    parser.add_argument("--write-registry", type=Path, metavar="FILE", help="and nothing else")
+    parser.add_argument("--people", metavar="API_URL", help="play the people, too")
+    parser.add_argument("--keys", type=Path, metavar="FILE", help="JSON: role to API key")
 
 
 def _connect(settings: Settings) -> Db:
@@ -127,6 +150,28 @@ def _api(settings: Settings, _: argparse.Namespace) -> int:
     from api.main import run  # noqa: PLC0415
 
     return run(settings)
+
+
+def _simulate(settings: Settings, arguments: argparse.Namespace) -> int:
+    from simulator.main import Options, run  # noqa: PLC0415
+    from simulator.scenario import BadScenario  # noqa: PLC0415
+
+    options = Options(
+        scenario=arguments.scenario,
+        seed=arguments.seed,
+        speed=arguments.speed,
+        truth=arguments.truth,
+        duration_s=arguments.duration,
+        connections=arguments.connections,
+        dry_run=arguments.dry_run,
+        write_registry=arguments.write_registry,
+        people=arguments.people,
+        keys=arguments.keys,
+    )
+    try:
+        return run(settings, options)
+    except (BadScenario, OSError) as error:
+        return _tell(error, 1)
 
 
 def _add_person(settings: Settings, arguments: argparse.Namespace) -> int:
