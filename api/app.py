@@ -1,4 +1,4 @@
-"""The application: `/api/v1`, health and metrics."""
+"""The application: `/api/v1`, pages, health and metrics."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from api import problems, routes
 from api.context import SQL, Context
+from api.pages import install as pages
 from pilewatch import __version__
 from pilewatch.clock import Clock, utc_now
 from pilewatch.policy import load_policy
@@ -41,6 +42,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.state.context = Context(settings, policy, clock, pool)
     problems.install(app)
     app.include_router(routes.router)
+    pages.install(app)
 
     @app.get("/healthz", tags=["operation"], summary="The process lives")
     def healthz() -> dict[str, str]:

@@ -9,7 +9,7 @@ from io import BytesIO
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_skeleton, format_timedelta
+from babel.dates import format_skeleton, format_timedelta, get_datetime_format
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from starlette.requests import Request
@@ -35,7 +35,7 @@ def language_of(request: Request) -> str:
     for asked in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
         if asked in LOCALES:
             return asked
-    wished = []
+    wished: list[tuple[float, int, str]] = []
     for part in request.headers.get("accept-language", "")[:200].split(","):
         tag, _, quality = part.strip().partition(";q=")
         try:
@@ -91,7 +91,11 @@ class Speech:
 
     def when(self, moment: datetime) -> str:
         """Day and time of day at the place."""
-        return format_skeleton("MMMdHm", moment, tzinfo=self.zone, locale=self._locale)
+        day, time = (
+            format_skeleton(parts, moment, tzinfo=self.zone, locale=self._locale)
+            for parts in ("MMMd", "Hm")
+        )
+        return str(get_datetime_format("medium", self._locale)).format(time, day)
 
     def clock(self, moment: datetime) -> str:
         """Time of day with seconds at the place."""
