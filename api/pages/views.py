@@ -30,7 +30,8 @@ NOT_CHOSEN: Final[Row] = {}
 
 @dataclass(frozen=True)
 class Pile:
-    """One charger with its ports; `heard_at` is the oldest confirmation among its known ports."""
+    """One charger with its ports. `heard_at` is the oldest confirmation among its known ports,
+    `silent_since` the latest of all where none is known."""
 
     code: str
     label: str
@@ -38,11 +39,17 @@ class Pile:
     ports: list[Row]
     count: Counter[str] = field(default_factory=Counter)
     heard_at: datetime | None = None
+    silent_since: datetime | None = None
 
     @property
     def notes(self) -> list[Row]:
         """Ports of which there is more to say than one word."""
-        return [p for p in self.ports if p["errors"] or p["ticket_code"] or p["shown"] == "unknown"]
+        silent = self.count["unknown"] == len(self.ports)  # told once, of the whole pile
+        return [
+            p
+            for p in self.ports
+            if p["errors"] or p["ticket_code"] or (p["shown"] == "unknown" and not silent)
+        ]
 
 
 def piles(ports: Iterable[Row]) -> list[Pile]:
@@ -52,7 +59,16 @@ def piles(ports: Iterable[Row]) -> list[Pile]:
         rows = list(group)
         known = [r["heard_at"] for r in rows if r["shown"] != "unknown" and r["heard_at"]]
         count = Counter(r["shown"] for r in rows)
-        pile = Pile(code, rows[0]["label"], rows[0]["kind"], rows, count, min(known, default=None))
+        heard = [r["heard_at"] for r in rows if r["heard_at"]]
+        pile = Pile(
+            code,
+            rows[0]["label"],
+            rows[0]["kind"],
+            rows,
+            count,
+            heard_at=min(known, default=None),
+            silent_since=max(heard, default=None),
+        )
         found.append(pile)
     return found
 
@@ -109,7 +125,7 @@ def receipt_story(receipt: Receipt, place: Row, now: datetime) -> Story:
         reported_at=receipt.reported_at,
         state=state,
         steps=steps,
-        others=sum(line["action"] == "reported-too" for line in receipt.timeline),
+        others=max(0, place["others"]),
         asks=state in ASKABLE,
         confirmed=last == "resident-confirmed",
         late=deadline is not None and deadline < now,

@@ -1,5 +1,6 @@
 """A community behind the pages, and a real browser before them."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,7 +14,6 @@ from playwright.sync_api import Browser, sync_playwright
 
 from api.app import create_app
 from api.people import ROLES, add_person
-from deploy.embedded import free_port, wait_for_port
 from pilewatch.model import SubjectKind
 from pilewatch.settings import Database, Settings
 from pilewatch.store.pool import Db
@@ -83,14 +83,13 @@ def world(plain_db: Db, plain_database_url: str) -> Iterator[World]:
 @pytest.fixture
 def address(world: World) -> Iterator[str]:
     """The same, served on a port of its own."""
-    port = free_port()
+    door = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(world.app, port=port, log_level="warning", timeout_graceful_shutdown=1)
+        uvicorn.Config(world.app, log_level="warning", timeout_graceful_shutdown=1)
     )
-    thread = threading.Thread(target=server.run, daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
     thread.start()
-    wait_for_port(port)
-    yield f"http://127.0.0.1:{port}"
+    yield f"http://127.0.0.1:{door.getsockname()[1]}"
     server.should_exit = True
     thread.join(10)
 

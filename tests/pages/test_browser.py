@@ -198,6 +198,7 @@ def test_an_event_brings_the_new_state_without_a_reload(visits: Visits, world: W
     expect(page.locator(".matter")).to_have_count(1)
     page.click("a.title")
     page.fill("#note-comment", "half a sentence")
+    page.locator("h1").click()
     world.db.execute("UPDATE ticket SET severity = 3")
     expect(page.locator("#facts .severity")).to_have_class("severity level-3")
     expect(page.locator("#note-comment")).to_have_value("half a sentence")

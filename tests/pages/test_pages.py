@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from api.pages.render import template_names, template_source
 from api.pages.views import ASKABLE, SAYINGS
 from api.pages.words import LOCALES, catalogue
-from api.people import ROLES
+from api.people import ROLES, set_password
 from pilewatch.faultcodes import FAULTS
 from pilewatch.model import Kind, Status
 from pilewatch.policy import Policy
@@ -40,7 +40,7 @@ def test_the_site_page_tells_each_port_in_words_and_how_old_that_is(world: World
     assert "Confirmed" in page.text and "just now" in page.text
     world.community.heard(datetime.now(UTC) - timedelta(hours=2))
     old = world.client(language="zh-CN").get("/s/s").text
-    assert "<b>0</b>" in old and "不明" in old and "上次确认：2小时前" in old
+    assert "<b>0</b>" in old and "联系不上" in old and "不明" in old and "上次确认：2小时前" in old
 
 
 def test_a_resident_reports_in_plain_forms_and_follows_the_receipt(world: World) -> None:
@@ -126,6 +126,16 @@ def test_guessing_passwords_is_stopped(world: World) -> None:
     right = client.post("/login", data={"login": "operator", "password": PASSWORD})
     assert right.status_code == 429
     assert client.post("/login", data={"login": "admin", "password": PASSWORD}).status_code == 303
+
+
+def test_a_new_password_ends_the_old_sessions(world: World) -> None:
+    client = world.client("operator")
+    set_password(world.db, "operator", "battery staple")
+    assert client.get("/console").status_code == 303
+    told = {"login": "operator", "password": "battery staple"}
+    assert client.post("/login", data=told).status_code == 303
+    with pytest.raises(ValueError, match="nobody"):
+        set_password(world.db, "nobody", "x")
 
 
 def test_the_board_sorts_by_danger_and_filters(world: World) -> None:

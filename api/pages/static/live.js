@@ -2,7 +2,6 @@
 const main = document.querySelector("main[data-live]");
 const lost = document.querySelector("[data-lost]");
 const POLL_MS = 60_000;
-let touched = false;
 
 function tick() {
   const format = new Intl.RelativeTimeFormat(document.documentElement.lang);
@@ -12,6 +11,15 @@ function tick() {
     age.textContent = seconds < 60
       ? document.body.dataset.justNow : format.format(-Math.round(seconds / size), unit);
   }
+}
+
+// Somebody is at work in it: a field has the focus, or no longer its first value.
+function busy(part) {
+  if (part.contains(document.activeElement?.closest("select, input, textarea") ?? null)) return true;
+  const fields = [...part.querySelectorAll("input, textarea")];
+  const lists = [...part.querySelectorAll("select")];
+  return fields.some((field) => field.value !== field.defaultValue) || lists.some((list) =>
+    list.selectedIndex !== Math.max(0, [...list.options].findIndex((option) => option.defaultSelected)));
 }
 
 // What the reader has opened or is typing into stays as it is.
@@ -33,9 +41,9 @@ async function refresh() {
   const regions = main.querySelectorAll("[data-region]");
   for (const region of regions) {
     const same = fresh.getElementById(region.id);
-    if (same && !(touched && region.querySelector("form"))) put(region, same);
+    if (same && !busy(region)) put(region, same);
   }
-  if (!regions.length && !main.contains(document.activeElement?.closest("select, input, textarea"))) {
+  if (!regions.length && !busy(main)) {
     put(main, fresh.body);
   }
   tick();
@@ -68,7 +76,6 @@ if (main) {
   if (main.dataset.stream) listen();
   setInterval(() => { if (!document.hidden) soon(); }, POLL_MS);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
-  main.addEventListener("input", () => { touched = true; });
 }
 for (const form of document.querySelectorAll("form[data-submit-on-change]")) {
   form.querySelector("button").hidden = true;

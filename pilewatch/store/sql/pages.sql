@@ -54,7 +54,8 @@ ORDER BY c.label, c.id, p.number;
 
 -- name: receipt_place
 SELECT s.code AS site, s.name AS site_name, c.code AS charger, c.label, n.number, a.timezone,
-       coalesce(s.repair_phone, co.phone) AS phone, t.deadline_at, t.severity
+       coalesce(s.repair_phone, co.phone) AS phone, t.deadline_at,
+       (SELECT count(*) FROM report o WHERE o.ticket_id = r.ticket_id) - 1 AS others
 FROM report r
 JOIN site s ON s.id = r.site_id
 JOIN grid g ON g.id = s.grid_id
