@@ -1,4 +1,4 @@
-"""The application: `/api/v1`, health and metrics."""
+"""The application: `/api/v1`, pages, health and metrics."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,7 @@ from api import document, history, live, models, problems, routes
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
 from api.metrics import Measured, Metrics
+from api.pages import install as pages
 from pilewatch import __version__
 from pilewatch.clock import Clock, utc_now
 from pilewatch.policy import load_policy
@@ -56,6 +57,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.add_middleware(Measured, metrics=metrics)
     for router in (routes.router, routes.orders, history.router, live.router):
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])
+    pages.install(app)
 
     @app.get(
         "/healthz",
