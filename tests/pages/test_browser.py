@@ -55,8 +55,13 @@ def _log_in(page: Page, login: str) -> None:
 
 
 def _fits(page: Page) -> None:
-    """Nothing sticks out sideways."""
+    """Nothing sticks out sideways, of the page or of its boxes."""
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    out = page.evaluate(
+        """[...document.querySelectorAll('.ports li, .choices a, .button, .severity, .counts a')]
+            .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.outerHTML)"""
+    )
+    assert out == []
 
 
 def _readable(page: Page) -> None:

@@ -163,7 +163,7 @@ def test_members_are_folded_under_their_parent(world: World) -> None:
         world.row(into, "charger", pile, site, pile, "offline-charger", "member", parent, None,
                   "{}")  # fmt: skip
     page = world.client("operator").get("/console").text
-    assert "2 piles are affected" in page and "2 of 3 piles are silent" in page
+    assert "piles affected: 2" in page and "2 of 3 piles are silent" in page
     assert page.count('class="matter ') == 1
 
 
