@@ -48,13 +48,18 @@ def _is_in(address: str, networks: list[IPv4Network | IPv6Network]) -> bool:
     return _is_address(address) and any(ip_address(address) in network for network in networks)
 
 
+def address_of(request: Request, ask: Asked) -> str:
+    """Whose request this is, past the proxies that the settings trust."""
+    peer = request.client.host if request.client else "unknown"
+    forwarded = ",".join(request.headers.getlist("x-forwarded-for")) or None
+    return client_address(peer, forwarded, ask.context.settings.api.trusted_proxies)
+
+
 def count_word(request: Request, ask: Asked) -> None:
     """Count one word of an anonymous address. Raises `Problem` 429 beyond the policy's limits."""
     if ask.caller.id is not None:
         return
-    peer = request.client.host if request.client else "unknown"
-    forwarded = ",".join(request.headers.getlist("x-forwarded-for")) or None
-    address = client_address(peer, forwarded, ask.context.settings.api.trusted_proxies)
+    address = address_of(request, ask)
     rule = ask.policy.reports
     window = timedelta(seconds=rule.window_s)
     limits = [(window, rule.address_window), (_DAY, rule.address_day)]

@@ -3,17 +3,15 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from psycopg.types.json import Jsonb
 
-from api import models, problems
-from api.context import SQL, Ask, Asked, Paged, Word, guard_cache, tag
+from api import models, problems, ticketing
+from api.context import Ask, Asked, Paged, Word, guard_cache, tag
 from api.idempotency import OnceRoute, once
 from api.limits import count_about, count_word
 from api.models import Listed
 from api.people import RESIDENT
 from api.problems import Problem
 from api.rights import demand, scope
-from pilewatch.workflow.desk import Actor, act
 from pilewatch.workflow.inspections import record_inspection
 from pilewatch.workflow.reports import Receipt, answer_receipt, file_report, report_by_receipt
 from pilewatch.workflow.tickets import (
@@ -255,24 +253,7 @@ IfMatch = Annotated[str | None, Header(description="the ticket's ETag; 412 if it
 def _do(
     ask: Asked, id: int, word: str, action: Action, response: Response, if_match: str | None
 ) -> dict[str, Any]:
-    demand(ask.caller, word)
-    with ask.db.transaction():
-        before = _one(_tickets(ask, id=id), f"ticket {id}")
-        actor = Actor("person", ask.caller.id)
-        version = _version(if_match)
-        act(ask.db, ask.policy, ask.now, id, action, actor, expected_version=version)
-        after = _one(_tickets(ask, id=id, everyones=True), f"ticket {id}")
-        ask.db.execute(
-            SQL["audit"],
-            {
-                "now": ask.now,
-                "person_id": ask.caller.id,
-                "action": f"ticket.{word}",
-                "object": f"ticket/{id}",
-                "before": Jsonb({"state": before["state"], "version": before["version"]}),
-                "after": Jsonb({"state": after["state"], "version": after["version"]}),
-            },
-        )
+    ticketing.do(ask, id, word, action, _version(if_match))
     return _show(ask, id, response, done=True)
 
 

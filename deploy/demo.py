@@ -161,7 +161,7 @@ def _start(
             supervisor.run(made[name])
         if "api" in names:
             wait_for_pages(where, supervisor, stop)
-            say(_welcome(where.page, broker, passwords, folder))
+    say(_welcome(where.page, broker, passwords, folder))
     return database.url
 
 

@@ -65,7 +65,7 @@ def _shoot(browser: Browser, page_url: str, passwords: dict[str, str]) -> None:
     phone = browser.new_page(viewport=_PHONE, locale="zh-CN", device_scale_factor=2)
     phone.goto(page_url)
     phone.screenshot(path=PICTURES / "sites.png")
-    phone.click("a[href^='/s/']")
+    phone.goto(f"{page_url}/s/wanhe-1a")
     phone.screenshot(path=PICTURES / "site.png")
     phone.goto(f"{page_url}/report/WH-E01")
     phone.screenshot(path=PICTURES / "report.png")
@@ -82,7 +82,7 @@ def sign_in(page: Page, page_url: str, login: str, password: str) -> None:
     page.goto(f"{page_url}/login")
     page.fill("input[name=login]", login)
     page.fill("input[name=password]", password)
-    page.click("button[type=submit]")
+    page.click("form[action='/login'] button")
     page.wait_for_url("**/console**")
 
 

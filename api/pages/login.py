@@ -6,6 +6,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.context import SESSION_COOKIE, Ask, check_csrf
+from api.limits import address_of
 from api.pages.render import show, speech
 from api.people import TooManyAttempts, log_in, log_out
 
@@ -32,7 +33,7 @@ def enter(
 ) -> Response:
     """A new session, or the form again with what was wrong."""
     api = ask.context.settings.api
-    address = request.client.host if request.client else ""
+    address = address_of(request, ask)
     problem, status, token = "login.wrong", 401, None
     try:
         if "\0" not in login:

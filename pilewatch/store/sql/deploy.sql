@@ -18,8 +18,8 @@ SELECT o.id, o.topic, o.payload, o.created_at, s.code AS site, s.name AS site_na
        e.note, e.data, t.evidence
 FROM outbox o
 LEFT JOIN ticket t ON t.id = (o.payload->>'ticket')::bigint
-LEFT JOIN ticket_entry e ON o.topic LIKE 'ticket.%%'
-    AND e.id = split_part(o.key, '/', 3)::bigint
+LEFT JOIN ticket_entry e
+    ON e.id = CASE WHEN o.topic LIKE 'ticket.%%' THEN split_part(o.key, '/', 3)::bigint END
 LEFT JOIN incident i ON i.id = (o.payload->>'incident')::bigint
 LEFT JOIN site s ON s.id = coalesce(t.site_id, i.site_id)
 LEFT JOIN gateway g ON coalesce(t.subject_kind, i.subject_kind) = 'gateway'
