@@ -245,9 +245,10 @@ class World:
         if connector is None and kind.scope == "connector":
             connector = rng.choice(list(charger.connectors.values()))
         if scripted.used and connector is not None:
-            self.send_somebody(connector)
             if kind.visible == "hidden":  # only somebody who comes afterwards can meet it
-                self.at(scripted.at + 10 / scripted.pace, self.send_somebody, connector)
+                self.at(scripted.at + 4 / scripted.pace, self.send_somebody, connector)
+            else:
+                self.send_somebody(connector)
         self.at(scripted.at, self._begin, kind, charger, connector, rng, scripted)
 
     def inject(
