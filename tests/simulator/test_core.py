@@ -56,9 +56,9 @@ def test_a_healthy_community_never_complains_and_all_of_it_decodes(wanhe: Wanhe)
     assert {Kind.STATUS, Kind.METER, Kind.SESSION_ENDED, Kind.HEARTBEAT, Kind.ONLINE} <= kinds
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    seed=st.integers(0, 2**40), scale=st.sampled_from([0, 3000]), speed=st.sampled_from([1, 7, 60])
+    seed=st.integers(0, 2**40), scale=st.sampled_from([0, 8000]), speed=st.sampled_from([1, 7, 60])
 )
 def test_invariants_hold_for_any_seed(seed: int, scale: float, speed: float) -> None:
     community = Community(sites=2, ebike=3, car=2, ports=(3, 6))
@@ -68,7 +68,7 @@ def test_invariants_hold_for_any_seed(seed: int, scale: float, speed: float) -> 
     )  # fmt: skip
     registers: dict[tuple[str, int], float] = {}
     last = START
-    for item in world.run(86400):
+    for item in world.run(6 * 3600):
         assert item.at >= last
         last = item.at
         if not isinstance(item, Sent):
@@ -127,8 +127,8 @@ def test_a_dead_modem_brings_its_sessions_later_with_their_own_time() -> None:
     late = [
         i for i in small.items if isinstance(i, Sent) and i.topic.endswith("T-E0001/up/session")
     ]
-    ages = [i.at.timestamp() - decode(i.topic, i.payload, i.at).observations[0].observed_at.timestamp()
-            for i in late]  # fmt: skip
+    observed = [decode(i.topic, i.payload, i.at).observations[0].observed_at for i in late]
+    ages = [(i.at - at).total_seconds() for i, at in zip(late, observed, strict=True)]
     assert max(ages) > 60
 
 
@@ -144,7 +144,7 @@ def test_commands_are_answered() -> None:
         return [str(o.reason) for o in small.said("T-E0001") if o.kind == Kind.RESULT]
 
     assert order("startTest", 1) == ["accepted", "done"]
-    assert [o.energy_wh for o in small.said("T-E0001", 1) if o.kind == Kind.SESSION_ENDED][0] > 50
+    assert next(o.energy_wh for o in small.said("T-E0001", 1) if o.kind == Kind.SESSION_ENDED) > 50
     assert order("triggerStatus") == ["done"]
     assert order("reset") == ["accepted", "done"]
     assert small.links("T-E0001") == ["drop", "connect"]

@@ -7,8 +7,10 @@ import pytest
 from pilewatch.store.registry_file import BadRegistry, read_registry
 from simulator.community import Community, build, write_registry_file
 from simulator.scenario import BadScenario, read_scenario
-from tests.simulator.conftest import SCENARIOS
+from simulator.world import BadTarget, World
+from tests.simulator.conftest import SCENARIOS, START
 
+_SCRIPT = "faults:\n  scripted:\n    - "
 GOOD = "community: {ebike: 2, car: 1}\n"
 
 
@@ -20,14 +22,13 @@ GOOD = "community: {ebike: 2, car: 1}\n"
         (GOOD + "heartbeat_s: fast\n", ":2: heartbeat_s: Expected `int`"),
         (GOOD + "heartbeat_s: 0\n", ":2: heartbeat_s: Expected `int` >= 1"),
         (GOOD + "colour: red\n", ":2: Object contains unknown field `colour`"),
-        (GOOD + "faults:\n  rates:\n    plug-broke: 3\n", ":4: faults.rates.plug-broke: 'plug-broke' is no"),
+        (GOOD + "faults:\n  rates:\n    plug-broke: 3\n", ":4: faults.rates.plug-broke: "),
         (GOOD + "faults:\n  rates: {plug-broken: -1}\n", ":3: faults.rates"),
         (GOOD + "faults:\n  rates: {plug-broken: .nan}\n", ":3: faults.rates"),
-        (GOOD + "faults:\n  scripted:\n    - {at: soon, code: plug-broken}\n", ":4: faults.scripted[0].at: 'soon' is no duration; right would be"),
-        (GOOD + "faults:\n  scripted:\n    - {at: 5s, code: plug-broken, charger: X}\n", ":4: faults.scripted[0].charger: 'X' is not in"),
-        (GOOD + "faults:\n  scripted:\n    - {at: 5s, code: nope}\n", "is no fault code"),
-        (GOOD + "faults:\n  scripted:\n    - {at: 5s, code: plug-broken, charger: S-C0001, connector: 9}\n", "has no connector 9"),
-        (GOOD + "faults:\n  scripted:\n    - {at: 5s, code: connector-lock, charger: S-E0001}\n", "kind ebike"),
+        (GOOD + _SCRIPT + "{at: soon, code: plug-broken}\n", "[0].at: 'soon' is no duration; right"),
+        (GOOD + _SCRIPT + "{at: 5s, code: plug-broken, charger: X}\n", ":4: faults.scripted[0].charger: 'X'"),
+        (GOOD + _SCRIPT + "{at: 5s, code: nope}\n", "is no fault code"),
+        (GOOD + _SCRIPT + "{at: 5s, code: plug-broken, charger: S-C0001, connector: 9}\n", "has no connector 9"),
         (GOOD + "faults: {repair: {min: 5h, max: 1h}}\n", "must not be longer"),
         (GOOD + "demand:\n  ebike:\n    hours: [1, 2]\n", ":4: demand.ebike.hours"),
         (GOOD + "demand:\n  ebike: {energy_wh: [9, 2]}\n", "the smaller comes first"),
@@ -87,3 +88,13 @@ def test_a_generated_registry_can_be_loaded_from_its_file(tmp_path: Path) -> Non
     made = build(Community(grids=4, sites=30, ebike=200, car=100))
     write_registry_file(made, tmp_path / "r.yaml")
     assert read_registry(tmp_path / "r.yaml") == made
+
+
+def test_a_scripted_fault_at_the_wrong_kind_of_charger_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(
+        GOOD + "faults: {scripted: [{at: 5s, code: connector-lock, charger: S-E0001}]}\n"
+    )
+    scenario, registry = read_scenario(file)
+    with pytest.raises(BadTarget, match=r"faults\.scripted\[0\]: connector-lock"):
+        World(scenario, registry, 1, START)
