@@ -155,6 +155,7 @@ def _api(settings: Settings, _: argparse.Namespace) -> int:
 def _simulate(settings: Settings, arguments: argparse.Namespace) -> int:
     from simulator.main import Options, run  # noqa: PLC0415
     from simulator.scenario import BadScenario  # noqa: PLC0415
+    from simulator.world import BadTarget  # noqa: PLC0415
 
     options = Options(
         scenario=arguments.scenario,
@@ -170,7 +171,7 @@ def _simulate(settings: Settings, arguments: argparse.Namespace) -> int:
     )
     try:
         return run(settings, options)
-    except (BadScenario, OSError) as error:
+    except (BadScenario, BadTarget, OSError) as error:
         return _tell(error, 1)
 
 

@@ -8,36 +8,31 @@ import contextlib
 import random
 import select
 import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Sequence
 from threading import Event
 from typing import Any
 
-import paho.mqtt.client as mqtt
 import structlog
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.subscribeoptions import SubscribeOptions
+from paho.mqtt.enums import MQTTErrorCode
 
 from ingest.batch import KEPT_BYTES, Message
-from ingest.dialect import DIALECTS
 from ingest.metrics import Metrics
+from ingest.session import Session
+from ingest.stream import Malformed, Stream, acknowledgements
 from ingest.writer import Writer
 from pilewatch.clock import utc_now
 from pilewatch.settings import Mqtt
 from pilewatch.wire import MAX_PAYLOAD
 
 _LOG = structlog.get_logger()
-_READS_AT_ONCE = 200
-_SESSION_S = 7 * 24 * 3600
-"""How long a broker keeps our session and its queue while we are away (MQTT 5)."""
 _MAX_WAITING_BYTES = 32_000_000
 _PATIENCE_S = 5.0
 """With the buffer full and the database away for so long, we hang up and let the broker keep."""
-_TAKEN_OVER = 142
+_TOPICS = 50_000
+_LEAVE_S = 10.0
+_QUIET_S = 0.5
 
 
 class TakenOver(RuntimeError):
@@ -61,21 +56,24 @@ class Link:
         self._limit = unacknowledged
         self._writer = writer
         self._metrics = metrics
-        self._to_acknowledge: deque[Message] = deque()
+        self._to_acknowledge: deque[Sequence[Message]] = deque()
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
         self._connection = 0
-        self._received = 0
         self._waiting_bytes = 0
         self._full_since: float | None = None
-        self._up = False
-        self._problem: str | None = None
-        self._client: mqtt.Client | None = None
+        self._session: Session | None = None
+        self._topics: dict[bytes, str] = {}
+
+    @property
+    def up(self) -> bool:
+        """Whether we are subscribed."""
+        return self._session is not None and self._session.up
 
     def committed(self, messages: Sequence[Message]) -> None:
         """Called by the writer's thread after its commit."""
-        self._to_acknowledge.extend(messages)
+        self._to_acknowledge.append(messages)
         self.wake()
 
     def wake(self) -> None:
@@ -91,223 +89,148 @@ class Link:
             self._writer.database_up.wait(0.5)
             if not self._writer.database_up.is_set():
                 continue  # nothing could be stored: the broker is the better keeper
-            if self._connect():
-                pause = 0.2
-                self._serve(stop)
-                if self._problem == "taken over":
+            self._connection += 1
+            self._full_since = None
+            self._session = session = Session(
+                self._settings,
+                self._client_id,
+                receive_maximum=min(self._limit, 65535),
+                heard=self._heard,
+            )
+            if session.open():
+                self._serve(session, stop)
+                self._leave_group(session)
+                if session.taken_over:
                     raise TakenOver(
                         f"another client uses the client id {self._client_id!r}; give each "
                         "ingester its own (mqtt.client_id)"
                     )
+                if session.up:
+                    pause = 0.2
             if not stop.is_set():
-                _LOG.warning("broker is away", problem=self._problem)
+                _LOG.warning("broker is away", problem=session.problem)
                 stop.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311
                 pause = min(pause * 2, 30.0)
         self._finish()
 
-    # --- connection
+    def _heard(self, up: bool) -> None:
+        self._metrics.connected.set(int(up))
+        self._writer.listening_since = utc_now() if up else None
 
-    def _connect(self) -> bool:
-        """Open a connection and its session; False (and `_problem`) where it cannot be had."""
-        self._connection += 1
-        self._up, self._problem, self._full_since = False, None, None
-        self._client = client = self._make_client()
-        settings = self._settings
-        try:
-            if settings.version == "5":
-                properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-                properties.SessionExpiryInterval = _SESSION_S
-                properties.ReceiveMaximum = min(self._limit, 65535)
-                client.connect(
-                    settings.host,
-                    settings.port,
-                    settings.keepalive_s,
-                    clean_start=False,
-                    properties=properties,
-                )
-            else:
-                client.connect(settings.host, settings.port, settings.keepalive_s)
-        except (OSError, ssl.SSLError, ValueError) as error:
-            self._problem = str(error)
-            return False
-        return True
-
-    def _make_client(self) -> mqtt.Client:
-        settings = self._settings
-        v5 = settings.version == "5"
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._client_id,
-            protocol=mqtt.MQTTv5 if v5 else mqtt.MQTTv311,
-            clean_session=None if v5 else False,
-            manual_ack=True,
-        )
-        if settings.username is not None:
-            secret = settings.password
-            client.username_pw_set(
-                settings.username, None if secret is None else secret.get_secret_value()
-            )
-        if settings.tls or settings.ca_file is not None:
-            context = ssl.create_default_context(cafile=settings.ca_file)
-            if settings.cert_file is not None:
-                context.load_cert_chain(settings.cert_file, settings.key_file)
-            client.tls_set_context(context)
-        connection = self._connection
-        waiting = self._writer.waiting
-
-        def on_message(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-            self._received += 1
-            try:
-                topic: str | None = message.topic
-            except UnicodeDecodeError:
-                topic = None
-            payload = bytes(message.payload)
-            size = len(payload)
-            if size > MAX_PAYLOAD:
-                payload = payload[:KEPT_BYTES]
-            if len(waiting) >= 2 * self._limit and message.qos == 0:
-                self._metrics.dropped.inc()
-                return
-            self._waiting_bytes += size
-            waiting.append(
-                Message(
-                    topic,
-                    payload,
-                    size,
-                    time.time_ns() // 1000,
-                    message.qos,
-                    message.mid,
-                    message.retain,
-                    message.dup,
-                    connection,
-                )
-            )
-
-        # Ours is an external loop: without this paho would write out each acknowledgement alone.
-        client.on_socket_register_write = lambda *_: None
-        client.on_message = on_message
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_subscribe = self._on_subscribe
-        return client
-
-    def _on_connect(
-        self, client: mqtt.Client, _data: Any, flags: Any, reason: Any, _properties: Any
-    ) -> None:
-        if reason.is_failure:
-            self._problem = f"the broker refused us: {reason}"
-            client.disconnect()
-            return
-        for dialect in DIALECTS:
-            self._subscribe(client, dialect.subscription, fresh=not flags.session_present)
-        _LOG.info("connected to the broker", session_present=flags.session_present)
-
-    def _subscribe(self, client: mqtt.Client, topic: str, *, fresh: bool) -> None:
-        group = self._settings.share_group
-        if group is None:
-            # With a session of ours at the broker, retained messages would only be repeats.
-            options = SubscribeOptions(qos=1, retainHandling=1)
-            client.subscribe(topic, options=options) if self._v5 else client.subscribe(topic, 1)
-            return
-        if self._v5:
-            client.subscribe(f"$share/{group}/{topic}", options=SubscribeOptions(qos=1))
-        else:
-            client.subscribe(f"$share/{group}/{topic}", 1)
-        if fresh:
-            # A shared subscription gets no retained messages: ask for them once, by ourselves.
-            client.subscribe(topic, options=SubscribeOptions(qos=1)) if self._v5 else (
-                client.subscribe(topic, 1)
-            )
-            client.unsubscribe(topic)
-
-    @property
-    def _v5(self) -> bool:
-        return self._settings.version == "5"
-
-    def _on_subscribe(
-        self, client: mqtt.Client, _data: Any, _mid: int, reasons: Any, _properties: Any
-    ) -> None:
-        for reason in reasons:
-            if reason.is_failure:
-                self._problem = f"the broker refused the subscription: {reason}"
-                _LOG.error("subscription refused", reason=str(reason))
-                client.disconnect()
-                return
-        self._up = True
-        self._writer.listening_since = utc_now()
-        self._metrics.connected.set(1)
-
-    def _on_disconnect(
-        self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
-    ) -> None:
-        self._metrics.connected.set(0)
-        self._writer.listening_since = None
-        if reason.value == _TAKEN_OVER:
-            self._problem = "taken over"
-        elif self._problem is None:
-            self._problem = f"disconnected: {reason}"
-
-    # --- the loop
-
-    def _serve(self, stop: Event) -> None:
+    def _serve(self, session: Session, stop: Event) -> None:
         """Until the connection ends, or we hang up because nothing can be stored."""
-        client = self._client
-        assert client is not None
         housekeeping = 0.0
         while not stop.is_set():
-            transport = client.socket()
-            if transport is None:
+            stream = session.stream
+            if stream is None:
                 return
-            self._one_turn(client, transport, reading=not self._is_full())
+            try:
+                self._one_turn(session, stream, reading=not self._is_full())
+            except Malformed as error:
+                session.hang_up(str(error))
+                return
             now = time.monotonic()
             if now - housekeeping > 0.5:
                 housekeeping = now
                 self._metrics.unacknowledged.set(self._writer.backlog)
-                if client.loop_misc() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                if session.client.loop_misc() != MQTTErrorCode.MQTT_ERR_SUCCESS:
                     return
                 if self._full_since is not None and now - self._full_since > _PATIENCE_S:
-                    self._hang_up(client)
+                    _LOG.warning(
+                        "hanging up until the database is back", waiting=self._writer.backlog
+                    )
+                    session.hang_up(
+                        "the database is away and the buffer is full; the broker keeps the rest"
+                    )
                     return
 
-    def _one_turn(self, client: mqtt.Client, transport: Any, *, reading: bool) -> None:
-        readers = [transport, self._wake_read] if reading else [self._wake_read]
-        writers = [transport] if client.want_write() else []
-        pending = reading and hasattr(transport, "pending") and transport.pending() > 0
+    def _leave_group(self, session: Session) -> None:
+        """A broker may go on queueing a group's messages for a member that is away: so leave it,
+        and take what is queued for us already. What we do not get to stays in our session."""
+        if self._settings.share_group is None or not session.up:
+            return
+        session.leave_group()
+        until = time.monotonic() + _LEAVE_S
+        quiet_since = time.monotonic()
+        while (now := time.monotonic()) < until and (stream := session.stream) is not None:
+            self._one_turn(session, stream, reading=not self._is_full())
+            if not session.left or self._writer.backlog:
+                quiet_since = now
+            elif now - quiet_since > _QUIET_S:
+                return
+
+    def _one_turn(self, session: Session, stream: Stream, *, reading: bool) -> None:
+        readers: list[Any] = [stream, self._wake_read] if reading else [self._wake_read]
+        pending = reading and stream.pending() > 0
+        self._flush(session, stream)
+        writers = [stream] if stream.wants_write else []
         try:
-            readable, writable, _ = select.select(readers, writers, [], 0 if pending else 0.25)
+            readable, _, _ = select.select(readers, writers, [], 0 if pending else 0.25)
         except (OSError, ValueError):
-            client.loop_misc()
+            session.client.loop_misc()
             return
         if self._wake_read in readable:
             with contextlib.suppress(BlockingIOError):
                 self._wake_read.recv(4096)
-        if transport in readable or pending:
-            self._read(client)
-        if writable:
-            client.loop_write()
-        self._acknowledge(client)
+        if stream in readable or pending:
+            self._read(session, stream)
+        self._acknowledge(session, stream)
 
-    def _read(self, client: mqtt.Client) -> None:
-        """Everything that lies ready, up to a bound: a select for each message costs a third."""
-        started = self._received
-        for _ in range(_READS_AT_ONCE):
-            before = self._received
-            if client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS or before == self._received:
+    def _flush(self, session: Session, stream: Stream) -> None:
+        if session.client.want_write():
+            session.client.loop_write()
+        stream.flush()
+        if stream.broken:
+            session.client.loop_read()  # paho finds out how, and closes
+
+    def _read(self, session: Session, stream: Stream) -> None:
+        stream.fill()
+        taken = self._take(stream)
+        while stream.other_waits() or stream.broken:
+            if session.client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS or stream.broken:
                 break
-        if self._received != started:
+            taken += self._take(stream)
+        if taken:
             self._writer.arrived.set()
 
-    def _acknowledge(self, client: mqtt.Client) -> None:
+    def _take(self, stream: Stream) -> int:
+        """Every PUBLISH that lies ready goes to the writer; gives how many."""
+        taken = 0
+        topics, waiting, connection = self._topics, self._writer.waiting, self._connection
+        received_us = time.time_ns() // 1000
+        for name, payload, qos, mid, retain, dup in stream.publishes():
+            topic = topics.get(name) or self._new_topic(name)
+            size = len(payload)
+            if not qos and len(waiting) >= 2 * self._limit:
+                self._metrics.dropped.inc()
+                continue
+            taken += 1
+            self._waiting_bytes += size
+            kept = payload if size <= MAX_PAYLOAD else payload[:KEPT_BYTES]
+            waiting.append(
+                Message(topic, kept, size, received_us, qos, mid, retain, dup, connection)
+            )
+        return taken
+
+    def _new_topic(self, name: bytes) -> str | None:
+        try:
+            topic = name.decode()
+        except UnicodeDecodeError:
+            return None
+        if len(self._topics) >= _TOPICS:
+            self._topics.clear()
+        self._topics[name] = topic
+        return topic
+
+    def _acknowledge(self, session: Session, stream: Stream) -> None:
         queue = self._to_acknowledge
-        some = bool(queue)
         while queue:
-            message = queue.popleft()
-            self._waiting_bytes -= message.size
+            messages = queue.popleft()
+            self._waiting_bytes -= sum(message.size for message in messages)
             # On another connection the same number may belong to another message.
-            if message.qos and message.connection == self._connection:
-                client.ack(message.mid, message.qos)
-        if some:
-            client.loop_write()
+            mids = [m.mid for m in messages if m.qos and m.connection == self._connection]
+            stream.send(acknowledgements(mids))
+        self._flush(session, stream)
 
     def _is_full(self) -> bool:
         backlog = self._writer.backlog
@@ -319,36 +242,26 @@ class Link:
         # MQTT 5's receive maximum bounds QoS 1; reading on keeps the connection alive.
         return full
 
-    def _hang_up(self, client: mqtt.Client) -> None:
-        self._problem = "the database is away and the buffer is full; the broker keeps the rest"
-        _LOG.warning("hanging up until the database is back", waiting=self._writer.backlog)
-        client.disconnect()
-        self._drop_connection(client)
-
-    def _drop_connection(self, client: mqtt.Client) -> None:
-        transport = client.socket()
-        if transport is not None:
-            transport.close()
-
     def _finish(self) -> None:
         """Drain: the writer commits what waits, we acknowledge it, then say goodbye."""
         self._writer.stopping.set()
         self._writer.arrived.set()
         until = time.monotonic() + 15
-        client = self._client
         while time.monotonic() < until and self._writer.backlog:
-            self._drain_turn(client)
-        self._drain_turn(client)
-        if client is not None and client.socket() is not None:
-            while client.want_write() and time.monotonic() < until:
-                client.loop_write()
-            client.disconnect()
+            self._drain_turn()
+        self._drain_turn()
+        session = self._session
+        if session is not None and session.stream is not None:
+            while (stream := session.stream) and stream.wants_write and time.monotonic() < until:
+                select.select([], [stream], [], 0.1)
+                stream.flush()
+            session.hang_up("stopped")
         _LOG.info("stopped", unacknowledged=self._writer.backlog)
 
-    def _drain_turn(self, client: mqtt.Client | None) -> None:
+    def _drain_turn(self) -> None:
         select.select([self._wake_read], [], [], 0.1)
         with contextlib.suppress(BlockingIOError):
             self._wake_read.recv(4096)
-        if client is not None and client.socket() is not None:
-            self._acknowledge(client)
-            client.loop_write()
+        session = self._session
+        if session is not None and (stream := session.stream) is not None:
+            self._acknowledge(session, stream)

@@ -65,7 +65,7 @@ class Charger:
     def start(self) -> None:
         """Switch on: connect within a heartbeat, and let people come."""
         self.booted = -self.rng.uniform(3600, 40 * 86400)
-        self._dial(self.rng.uniform(0, min(self.heartbeat_s, 1 + len(self.world.chargers) / 50)))
+        self._dial(self.rng.uniform(0, min(self.heartbeat_s, 1 + len(self.world.chargers) / 200)))
         for connector in self.connectors.values():
             connector.expect(0.0, 0)
             connector.start_meter(self.rng.uniform(1, self.idle_meter_s or self.meter_s))

@@ -312,7 +312,7 @@ class Connector:
             session.idle_since = None
         elif session.idle_since is None:
             session.idle_since = now
-        elif now - session.idle_since > 60 + 4 * visit.authorise_s:
+        elif now - session.idle_since > 25 + 3 * visit.authorise_s:
             for fault in self.active:
                 self.charger.world.met(self, fault)
             self.end_session("no-load")

@@ -75,10 +75,8 @@ class Live:
         world = self.world
         due = (now - world.start).total_seconds() * world.speed
         with self._lock:
-            sent = 0
             for item in world.run(due, at_most=_AT_ONCE):
                 self.fleet.carry(item)
-                sent += 1
             self.metrics.faults.set(len(world.faults))
             met = list(world.encounters)
             world.encounters.clear()

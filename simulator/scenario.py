@@ -151,7 +151,10 @@ def read_scenario(path: Path) -> tuple[Scenario, Registry]:
         registry = _community(scenario, path)
         problems = list(_strangers(scenario, registry))
     if problems:
-        told = [f"{path}:{_line(lines, where)}: {where}: {text}" for where, text in problems]
+        told = [
+            f"{path}:{_line(lines, where)}: {f'{where}: ' if where else ''}{text}"
+            for where, text in problems
+        ]
         raise BadScenario(told)
     return scenario, registry
 

@@ -182,6 +182,12 @@ class World:
     def _await_faults(self) -> None:
         faults = self.scenario.faults
         for number, scripted in enumerate(faults.scripted):
+            if not self._fitting(scripted):
+                kind = KINDS[scripted.code]
+                raise BadTarget(
+                    f"faults.scripted[{number}]: {scripted.code} happens to a {kind.scope} "
+                    f"of {' or '.join(sorted(kind.kinds))} chargers; none fits"
+                )
             before = 20.0 / scripted.pace if scripted.used else 0.0
             self.at(max(scripted.at - before, 0), self._script, scripted, number)
         if faults.rates is None and not faults.mtbf_days:
@@ -226,7 +232,25 @@ class World:
     def _script(self, scripted: Scripted, number: int) -> None:
         rng = random.Random(f"{self.seed}/scripted/{number}")
         kind = KINDS[scripted.code]
-        fits = [
+        fits = self._fitting(scripted)
+        free = [
+            c for c in fits if not c.active and not any(p.active for p in c.connectors.values())
+        ]
+        charger = rng.choice(free or fits)
+        connector = charger.connectors.get(scripted.connector or 0)
+        if connector is None and kind.scope == "connector":
+            connector = rng.choice(list(charger.connectors.values()))
+        if scripted.used and connector is not None:
+            if kind.visible == "hidden":  # only somebody who comes afterwards can meet it
+                self.at(scripted.at + 4 / scripted.pace, self.send_somebody, connector)
+            else:
+                self.send_somebody(connector)
+        self.at(scripted.at, self._begin, kind, charger, connector, rng, scripted)
+
+    def _fitting(self, scripted: Scripted) -> list[Charger]:
+        """The chargers that a scripted fault may hit."""
+        kind = KINDS[scripted.code]
+        return [
             c
             for c in self.chargers.values()
             if c.kind in kind.kinds
@@ -235,20 +259,6 @@ class World:
             and scripted.gateway in (None, c.gateway)
             and scripted.site in (None, c.site)
         ]
-        free = [
-            c for c in fits if not c.active and not any(p.active for p in c.connectors.values())
-        ]
-        if not fits:
-            return
-        charger = rng.choice(free or fits)
-        connector = charger.connectors.get(scripted.connector or 0)
-        if connector is None and kind.scope == "connector":
-            connector = rng.choice(list(charger.connectors.values()))
-        if scripted.used and connector is not None:
-            self.send_somebody(connector)
-            if kind.visible == "hidden":  # only somebody who comes afterwards can meet it
-                self.at(scripted.at + 10 / scripted.pace, self.send_somebody, connector)
-        self.at(scripted.at, self._begin, kind, charger, connector, rng, scripted)
 
     def inject(
         self,

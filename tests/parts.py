@@ -115,8 +115,11 @@ class TimescaleServer:
 class Mosquitto:
     """A mosquitto broker with a persistent session store on a loopback port."""
 
-    def __init__(self, folder: Path, *, extra: str = "", port: int | None = None):
+    def __init__(
+        self, folder: Path, *, extra: str = "", port: int | None = None, anonymous: bool = True
+    ):
         self.folder = folder
+        self.anonymous = anonymous
         self.port = port or free_port()
         self.extra = extra
         self.process: subprocess.Popen[bytes] | None = None
@@ -126,7 +129,7 @@ class Mosquitto:
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "mosquitto.conf"
         config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
+            f"listener {self.port} 127.0.0.1\nallow_anonymous {str(self.anonymous).lower()}\n"
             f"persistence true\npersistence_location {self.folder}/\n"
             "autosave_on_changes true\nautosave_interval 1\n"
             "max_queued_messages 0\nmax_inflight_messages 0\nuser root\n"
@@ -142,6 +145,11 @@ class Mosquitto:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(10)
+
+    def reload(self) -> None:
+        """Read the password and ACL files again."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """kill -9."""

@@ -262,7 +262,7 @@ class Derated(Fault):
     prevents = False
 
     def draw(self, rng: random.Random) -> None:
-        self.share = rng.uniform(0.15, 0.3)
+        self.share = rng.uniform(0.08, 0.2)
 
     def electrical(self, connector: Connector, flow: Flow) -> None:
         flow.watts = min(flow.watts, connector.limit_w * self.share)

@@ -57,7 +57,7 @@ def running(settings: Settings) -> Iterator[Ingester]:
     thread = threading.Thread(target=ingester.run)
     thread.start()
     try:
-        wait_until(lambda: ingester.link._up)
+        wait_until(lambda: ingester.link.up)
         yield ingester
     finally:
         ingester.stop.set()
@@ -92,8 +92,14 @@ def registered_plain(plain_database_url: str, registry_file: Path) -> str:
 class Publisher:
     """A client that publishes with QoS 1 and waits for the broker's word."""
 
-    def __init__(self, port: int):
+    def __init__(
+        self, port: int, *, user: tuple[str, str] | None = None, ca_file: Path | None = None
+    ):
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+        if user is not None:
+            self.client.username_pw_set(*user)
+        if ca_file is not None:
+            self.client.tls_set(str(ca_file))
         self.client.max_inflight_messages_set(1000)
         self.client.max_queued_messages_set(0)
         self.client.connect("127.0.0.1", port)
@@ -110,9 +116,11 @@ class Publisher:
 
 
 @contextmanager
-def publisher(port: int) -> Iterator[Publisher]:
+def publisher(
+    port: int, *, user: tuple[str, str] | None = None, ca_file: Path | None = None
+) -> Iterator[Publisher]:
     """A publisher for a while."""
-    made = Publisher(port)
+    made = Publisher(port, user=user, ca_file=ca_file)
     try:
         yield made
     finally:

@@ -1,0 +1,184 @@
+"""One connection to the broker: how it is opened, what it subscribes to, and why it ended."""
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from ingest.dialect import DIALECTS
+from ingest.stream import Stream
+from pilewatch.settings import Mqtt
+
+_LOG = structlog.get_logger()
+_SESSION_S = 7 * 24 * 3600
+"""How long a broker keeps our session and its queue while we are away (MQTT 5)."""
+_TAKEN_OVER = 142
+
+
+class _Client(mqtt.Client):
+    """paho over our stream."""
+
+    def _create_socket(self) -> Any:
+        return Stream(super()._create_socket(), v5=self._protocol == mqtt.MQTTv5)  # type: ignore[arg-type]
+
+
+class Session:
+    """A connection that was tried once. `heard` is told when we begin and cease to listen."""
+
+    def __init__(
+        self,
+        settings: Mqtt,
+        client_id: str,
+        *,
+        receive_maximum: int,
+        heard: Callable[[bool], None],
+    ):
+        self._settings = settings
+        self._receive_maximum = receive_maximum
+        self._heard = heard
+        self.up = False
+        """Subscribed, on this connection."""
+        self.problem: str | None = None
+        self.taken_over = False
+        self.left = False
+        """The broker confirmed that we are out of the group."""
+        self._leaving: set[int | None] = set()
+        v5 = self._v5
+        self.client = _Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=mqtt.MQTTv5 if v5 else mqtt.MQTTv311,
+            clean_session=None if v5 else False,
+            manual_ack=True,
+        )
+        # Ours is an external loop: without this paho would write each packet as it is made.
+        self.client.on_socket_register_write = lambda *_: None
+        self.client.on_connect = self._on_connect
+        self.client.on_disconnect = self._on_disconnect
+        self.client.on_subscribe = self._on_subscribe
+        self.client.on_unsubscribe = self._on_unsubscribe
+
+    @property
+    def _v5(self) -> bool:
+        return self._settings.version == "5"
+
+    @property
+    def stream(self) -> Stream | None:
+        """While it lasts."""
+        found = self.client.socket()
+        return found if isinstance(found, Stream) else None
+
+    def open(self) -> bool:
+        """Connect; False (and `problem`) where it cannot be had."""
+        settings, client = self._settings, self.client
+        try:
+            self._authenticate()
+            if self._v5:
+                properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+                properties.SessionExpiryInterval = _SESSION_S
+                properties.ReceiveMaximum = self._receive_maximum
+                client.connect(
+                    settings.host,
+                    settings.port,
+                    settings.keepalive_s,
+                    clean_start=False,
+                    properties=properties,
+                )
+            else:
+                client.connect(settings.host, settings.port, settings.keepalive_s)
+        except (OSError, ssl.SSLError, ValueError) as error:
+            self.problem = str(error)
+            return False
+        return True
+
+    def hang_up(self, problem: str) -> None:
+        """End it from our side."""
+        self.problem = problem
+        self.client.disconnect()
+        if (stream := self.stream) is not None:
+            self.client.loop_write()
+            stream.close()
+
+    def leave_group(self) -> None:
+        """Let the others of the group have what comes from now on; `left` tells when it is so."""
+        group = self._settings.share_group
+        for dialect in DIALECTS:
+            self._leaving.add(self.client.unsubscribe(f"$share/{group}/{dialect.subscription}")[1])
+
+    def _authenticate(self) -> None:
+        settings = self._settings
+        if settings.username is not None:
+            secret = settings.password
+            self.client.username_pw_set(
+                settings.username, None if secret is None else secret.get_secret_value()
+            )
+        if settings.tls or settings.ca_file is not None:
+            context = ssl.create_default_context(cafile=settings.ca_file)
+            if settings.cert_file is not None:
+                context.load_cert_chain(settings.cert_file, settings.key_file)
+            self.client.tls_set_context(context)
+
+    def _on_connect(
+        self, client: mqtt.Client, _data: Any, flags: Any, reason: Any, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            self.problem = f"the broker refused us: {reason}"
+            client.disconnect()
+            return
+        for dialect in DIALECTS:
+            self._subscribe(dialect.subscription, fresh=not flags.session_present)
+        _LOG.info("connected to the broker", session_present=flags.session_present)
+
+    def _subscribe(self, topic: str, *, fresh: bool) -> None:
+        client, group = self.client, self._settings.share_group
+        if group is None:
+            # With a session of ours at the broker, retained messages would only be repeats.
+            options = SubscribeOptions(qos=1, retainHandling=1)
+            client.subscribe(topic, options=options) if self._v5 else client.subscribe(topic, 1)
+            return
+        self._subscribe_plainly(f"$share/{group}/{topic}")
+        if fresh:
+            # A shared subscription gets no retained messages: ask for them once, by ourselves.
+            self._subscribe_plainly(topic)
+            client.unsubscribe(topic)
+
+    def _subscribe_plainly(self, topic: str) -> None:
+        if self._v5:
+            self.client.subscribe(topic, options=SubscribeOptions(qos=1))
+        else:
+            self.client.subscribe(topic, 1)
+
+    def _on_subscribe(
+        self, client: mqtt.Client, _data: Any, _mid: int, reasons: Any, _properties: Any
+    ) -> None:
+        for reason in reasons:
+            if reason.is_failure:
+                self.problem = f"the broker refused the subscription: {reason}"
+                _LOG.error("subscription refused", reason=str(reason))
+                client.disconnect()
+                return
+        self.up = True
+        self._heard(True)
+
+    def _on_unsubscribe(
+        self, _client: mqtt.Client, _data: Any, mid: int, _reasons: Any, _properties: Any
+    ) -> None:
+        if mid in self._leaving:
+            self._leaving.remove(mid)
+            self.left = not self._leaving
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
+    ) -> None:
+        self._heard(False)
+        if reason.value == _TAKEN_OVER:
+            self.taken_over = True
+            self.problem = "taken over"
+        elif self.problem is None:
+            self.problem = f"disconnected: {reason}"
