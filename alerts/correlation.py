@@ -48,10 +48,14 @@ def shared_cause(key: Key, near: Near, rule: Correlation) -> Key | None:
 
 
 def persists(parent: Key, ill: int, chargers: int, rule: Correlation) -> bool:
-    """Whether the shared fault goes on, with so many of its chargers still ill."""
+    """Whether the shared fault goes on, with so many of its chargers still ill.
+
+    It takes fewer to go on than to begin: chargers come back one after the other, and the last of
+    them are no faults of their own.
+    """
     if parent.family == _SUPPLY:
         return ill > 0
-    return chargers > 0 and ill / chargers >= rule.share
+    return ill >= rule.at_least and ill > rule.share / 2 * chargers
 
 
 def code_of(parent: Key, child_code: str) -> str:

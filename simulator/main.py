@@ -95,7 +95,8 @@ def run(settings: Settings, options: Options) -> int:
                 live,
                 seed=options.seed,
                 speed=options.speed,
-                tell=print,
+                habits=scenario.people,
+                tell=lambda text: print(text, flush=True),
             )
         return _run_live(
             live, people, math.inf if options.duration_s is None else options.duration_s

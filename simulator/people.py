@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ import structlog
 from msgspec import Struct
 
 from pilewatch.faultcodes import FAULTS
+from simulator.habits import Habits
 from simulator.truth import Encounter
 
 _LOG = structlog.get_logger()
@@ -61,18 +62,6 @@ class Scene(Protocol):
     def works(self, charger: str, connector: int | None = None) -> bool: ...
 
     def test_charge(self, charger: str, connector: int) -> bool: ...
-
-
-@dataclass(frozen=True)
-class Habits:
-    """Seconds between steps (before speed), and how often a repairer lies."""
-
-    operator_s: tuple[float, float] = (3, 8)
-    repairer_s: tuple[float, float] = (4, 12)
-    inspector_s: tuple[float, float] = (8, 20)
-    resident_s: tuple[float, float] = (2, 10)
-    false_claims: float = 0.1
-    poll_s: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -180,7 +169,7 @@ class People:
 
     def turn(self) -> None:
         """Look once at everything, and do what is due. Raises `httpx.HTTPError`."""
-        for ticket in self._ask("operator", "GET", "/tickets?limit=100")["items"]:
+        for ticket in self._waiting_tickets():
             step = next_step(ticket)
             if step is not None and self._planned.get(ticket["id"]) != ticket["version"]:
                 self._planned[ticket["id"]] = ticket["version"]
@@ -200,6 +189,11 @@ class People:
         now = time.monotonic()
         while self._due and self._due[0][0] <= now:
             heapq.heappop(self._due)[2]()
+
+    def _waiting_tickets(self) -> Iterator[dict[str, Any]]:
+        """Those with which somebody has to do something next."""
+        for state in ("open", "reopened", "assigned", "accepted", "repairing", "repaired"):
+            yield from self._ask("operator", "GET", f"/tickets?state={state}&limit=200")["items"]
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
         self._count += 1

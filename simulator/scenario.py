@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from pilewatch.faultcodes import FAULTS
 from pilewatch.store.registry_file import Registry, read_registry
 from simulator.community import Community, build
+from simulator.habits import Habits
 
 MAX_BYTES = 5_000_000
 _MAX_DEPTH = 12
@@ -134,6 +135,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     weather: Weather = Weather()
     faults: Faults = Faults()
     network: Network = Network()
+    people: Habits = Habits()
 
 
 def read_scenario(path: Path) -> tuple[Scenario, Registry]:
@@ -196,18 +198,22 @@ def _contradictions(scenario: Scenario) -> Iterator[tuple[str, str]]:
     if faults.repair.min > faults.repair.max:
         yield "faults.repair.min", "must not be longer than max"
     for kind in ("ebike", "car"):
-        use: Use = getattr(scenario.demand, kind)
-        if not any(use.hours):
+        if not any(getattr(scenario.demand, kind).hours):
             yield f"demand.{kind}.hours", "one hour at least must weigh more than 0"
-        for name in ("energy_wh", "power_w", "stay"):
-            low, high = getattr(use, name)
-            if low > high:
-                yield f"demand.{kind}.{name}", f"[{low:g}, {high:g}]: the smaller comes first"
-    low, high = scenario.network.delay
-    if low > high:
-        yield "network.delay", f"[{low:g}, {high:g}]: the smaller comes first"
+    for where, (low, high) in _ranges(scenario):
+        if low > high:
+            yield where, f"[{low:g}, {high:g}]: the smaller comes first"
     if scenario.community is not None and scenario.community.ports[0] > scenario.community.ports[1]:
         yield "community.ports", "the smaller comes first"
+
+
+def _ranges(scenario: Scenario) -> Iterator[tuple[str, tuple[float, float]]]:
+    for kind in ("ebike", "car"):
+        for name in ("energy_wh", "power_w", "stay"):
+            yield f"demand.{kind}.{name}", getattr(getattr(scenario.demand, kind), name)
+    for name in ("operator_s", "repairer_s", "inspector_s", "resident_s"):
+        yield f"people.{name}", getattr(scenario.people, name)
+    yield "network.delay", scenario.network.delay
 
 
 def _strangers(scenario: Scenario, registry: Registry) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,6 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from playwright.sync_api import Browser, sync_playwright
 
 from api.app import create_app
 from api.people import ROLES, add_person
@@ -18,15 +17,9 @@ from pilewatch.model import SubjectKind
 from pilewatch.settings import Database, Settings
 from pilewatch.store.pool import Db
 from pilewatch.workflow.desk import ENGINE, Subject, open_ticket
-from tests.conftest import _need
-from tests.parts import missing_part
 from tests.workflow.conftest import Community
 
 PASSWORD = "correct horse"
-_ARGUMENTS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 
 
 class World:
@@ -92,15 +85,3 @@ def address(world: World) -> Iterator[str]:
     yield f"http://127.0.0.1:{door.getsockname()[1]}"
     server.should_exit = True
     thread.join(10)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The session's Chromium."""
-    _need("Chromium", missing_part("browser"))
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=list(_ARGUMENTS)
-        )
-        yield chromium
-        chromium.close()

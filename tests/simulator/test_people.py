@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from pilewatch.store.pool import Db
-from simulator.people import Habits, Keys, People, Step, is_false, next_step, story, wait_before
+from simulator.habits import Habits
+from simulator.people import Keys, People, Step, is_false, next_step, story, wait_before
 from simulator.truth import Encounter
 from tests.api.test_api import World as ApiWorld
 from tests.ingest.conftest import wait_until

@@ -105,6 +105,49 @@ def test_reports_join_and_a_no_reopens(community: Community) -> None:
     assert c.state(ticket) == "reopened"
 
 
+def _say(c: Community, code: str, connector: int = 0) -> tuple[int, bool, str]:
+    with c.db.transaction():
+        filed = file_report(
+            c.db, c.policy, NOW, source="page", site_id=c.site, charger_id=c.chargers[0],
+            connector_id=c.connectors[connector], code=code, note=None,
+        )  # fmt: skip
+    return filed.ticket_id, filed.joined, filed.receipt_token
+
+
+def test_a_dead_gateway_explains_no_output_but_no_broken_plug(community: Community) -> None:
+    c = community
+    with c.db.transaction():
+        gateway = open_ticket(
+            c.db, c.policy, NOW, subject=Subject(SubjectKind.GATEWAY, c.gateway),
+            code="offline-gateway", actor=ENGINE,
+        ).ticket_id  # fmt: skip
+    joined, was_joined, token = _say(c, "no-output")
+    assert (joined, was_joined) == (gateway, True)
+    plug, was_joined, _ = _say(c, "plug-broken", 1)
+    assert plug != gateway and not was_joined
+
+    _claim(c, gateway)
+    c.db.execute(
+        "UPDATE ticket SET state = 'closed', evidence = '{\"kind\": \"online\"}' WHERE id = %s",
+        (gateway,),
+    )
+    with c.db.transaction():
+        after = answer_receipt(c.db, c.policy, NOW, token, charges_now=False)
+    assert after is not None and after.ticket_id not in (gateway, plug)
+    assert c.state(gateway) == "closed", "the gateway is not to blame again"
+    assert c.state(int(after.ticket_id or 0)) == "open"
+
+
+def test_another_fault_of_the_same_port_is_joined_only_if_it_stops_the_port(
+    community: Community,
+) -> None:
+    c = community
+    notice = _open(c, "meter-mismatch")
+    ticket, joined, _ = _say(c, "no-output")
+    assert (ticket != notice, joined) == (True, False)
+    assert _say(c, "plug-broken")[:2] == (ticket, True)
+
+
 def test_an_inspection_verifies_opens_and_repeats_nothing(community: Community) -> None:
     c = community
     ticket = _open(c, "plug-broken")

@@ -129,15 +129,23 @@ VALUES (%(receipt)s, %(source)s, %(site_id)s, %(charger_id)s, %(connector_id)s, 
 RETURNING id;
 
 -- name: joinable_ticket
+-- The live ticket that already speaks of what is reported: the same matter of the same thing, or
+-- one that puts the thing, or what it hangs on, out of order and so explains the complaint.
 SELECT t.id FROM ticket t
 WHERE t.state NOT IN ('closed', 'rejected', 'merged')
   AND (t.subject_kind, t.subject_id) IN (
       ('connector', %(connector_id)s::bigint), ('charger', %(charger_id)s::bigint),
       ('gateway', (SELECT gateway_id FROM charger WHERE id = %(charger_id)s)),
       ('site', %(site_id)s::bigint))
+  AND ((t.family = %(family)s AND t.subject_kind = %(subject_kind)s)
+       OR (t.code = ANY(%(stopping)s) AND %(explicable)s)
+       OR (t.code = ANY(%(stopping)s) AND t.subject_kind = %(subject_kind)s))
 ORDER BY (t.family = %(family)s) DESC, (t.subject_kind = 'connector') DESC,
          (t.subject_kind = 'charger') DESC, t.id
 LIMIT 1;
+
+-- name: move_report
+UPDATE report SET ticket_id = %(ticket_id)s WHERE id = %(report_id)s;
 
 -- name: report_by_receipt
 SELECT r.*, t.state FROM report r LEFT JOIN ticket t ON t.id = r.ticket_id
