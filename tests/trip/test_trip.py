@@ -31,7 +31,7 @@ SCENARIO = HERE / "scenario.yaml"
 PLANNED = {
     ("T-C1", 1, "ground-fault"),
     ("T-C3", None, "offline-charger"),
-    ("T-E2", 3, "no-output"),
+    ("T-E5", 3, "plug-broken"),
     (None, None, "offline-gateway"),
 }
 """What the scenario breaks: charger, connector, code."""
@@ -110,7 +110,7 @@ def installation(servers: tuple[str, int], tmp_path: Path) -> Iterator[Installat
     where = Where(url, mqtt_port, "127.0.0.1", free_port())
     supervisor = Supervisor(tmp_path / "logs", lambda _: None)
     truth = tmp_path / "truth.jsonl"
-    made = programs(where, SCENARIO, keys, "--seed", "7", "--truth", str(truth))
+    made = programs(where, SCENARIO, keys, "--seed", "7", "--speed", "4", "--truth", str(truth))
     for name in ("ingest", "alerts", "api"):
         supervisor.run(made[name])
     wait_for_pages(where, supervisor, threading.Event())
@@ -127,7 +127,7 @@ def installation(servers: tuple[str, int], tmp_path: Path) -> Iterator[Installat
 def _start_simulator(running: Installation, tmp_path: Path) -> None:
     made = programs(
         running.where, SCENARIO, tmp_path / "keys.json",
-        "--seed", "7", "--truth", str(running.truth),
+        "--seed", "7", "--speed", "4", "--truth", str(running.truth),
     )  # fmt: skip
     running.supervisor.run(made["simulate"])
 
