@@ -34,7 +34,9 @@ class Narrator:
         self._told = {row["id"] for row in rows}
         if rows:
             self._last = rows[-1]["id"]
-        return [line(row) for row in fresh]
+        # A ticket is opened just before its incident is told of, in one decision.
+        fresh.sort(key=lambda row: (row["created_at"], row["topic"] != "incident.opened"))
+        return [line(row) for row in fresh if row["topic"] not in _UNTOLD]
 
 
 def line(row: dict[str, Any]) -> str:
@@ -93,6 +95,8 @@ def evidence(found: dict[str, Any]) -> str:
             return str(other)
 
 
+_UNTOLD = frozenset({"ticket.incident-cleared", "ticket.joined", "ticket.inspected"})
+"""Beside them another line says the same."""
 _HAPPENED: dict[str, Callable[[dict[str, Any]], str]] = {
     "incident.opened": lambda row: f"{row['payload']['code']} detected, {_severity(row)}",
     "incident.cleared": lambda row: f"{row['payload']['code']} is no longer seen",

@@ -49,6 +49,8 @@ class Session:
         self.left = False
         """The broker confirmed that we are out of the group."""
         self._leaving: set[int | None] = set()
+        self._session_present = False
+        self._once: dict[int | None, str] = {}
         v5 = self._v5
         self.client = _Client(
             CallbackAPIVersion.VERSION2,
@@ -131,11 +133,11 @@ class Session:
             self.problem = f"the broker refused us: {reason}"
             client.disconnect()
             return
+        self._session_present = flags.session_present
         for dialect in DIALECTS:
-            self._subscribe(dialect.subscription, fresh=not flags.session_present)
-        _LOG.info("connected to the broker", session_present=flags.session_present)
+            self._subscribe(dialect.subscription)
 
-    def _subscribe(self, topic: str, *, fresh: bool) -> None:
+    def _subscribe(self, topic: str) -> None:
         client, group = self.client, self._settings.share_group
         if group is None:
             # With a session of ours at the broker, retained messages would only be repeats.
@@ -143,19 +145,17 @@ class Session:
             client.subscribe(topic, options=options) if self._v5 else client.subscribe(topic, 1)
             return
         self._subscribe_plainly(f"$share/{group}/{topic}")
-        if fresh:
+        if not self._session_present:
             # A shared subscription gets no retained messages: ask for them once, by ourselves.
-            self._subscribe_plainly(topic)
-            client.unsubscribe(topic)
+            self._once[self._subscribe_plainly(topic)] = topic
 
-    def _subscribe_plainly(self, topic: str) -> None:
+    def _subscribe_plainly(self, topic: str) -> int | None:
         if self._v5:
-            self.client.subscribe(topic, options=SubscribeOptions(qos=1))
-        else:
-            self.client.subscribe(topic, 1)
+            return self.client.subscribe(topic, options=SubscribeOptions(qos=1))[1]
+        return self.client.subscribe(topic, 1)[1]
 
     def _on_subscribe(
-        self, client: mqtt.Client, _data: Any, _mid: int, reasons: Any, _properties: Any
+        self, client: mqtt.Client, _data: Any, mid: int, reasons: Any, _properties: Any
     ) -> None:
         for reason in reasons:
             if reason.is_failure:
@@ -163,8 +163,12 @@ class Session:
                 _LOG.error("subscription refused", reason=str(reason))
                 client.disconnect()
                 return
-        self.up = True
-        self._heard(True)
+        if mid in self._once:
+            client.unsubscribe(self._once.pop(mid))
+        if not self.up:
+            self.up = True
+            self._heard(True)
+            _LOG.info("connected to the broker", session_present=self._session_present)
 
     def _on_unsubscribe(
         self, _client: mqtt.Client, _data: Any, mid: int, _reasons: Any, _properties: Any

@@ -23,7 +23,7 @@ from simulator.messages import Sent
 from simulator.metrics import Metrics
 from simulator.people import Keys, People
 from simulator.scenario import BadScenario, read_scenario
-from simulator.truth import TruthFile
+from simulator.truth import Truth, TruthFile
 from simulator.world import World
 
 _LOG = structlog.get_logger()
@@ -60,8 +60,9 @@ def run(settings: Settings, options: Options) -> int:
         print(f"{options.write_registry}: {len(registry.chargers)} chargers")
         return 0
     keys = _keys(options)
+    also = None if options.people is None else _tell
     try:
-        truth = TruthFile(options.truth) if options.truth else None
+        truth = TruthFile(options.truth, also) if options.truth else None
     except OSError as error:
         raise BadScenario([f"{options.truth}: {error.strerror}"]) from error
     on_truth = truth.write if truth else None
@@ -96,7 +97,7 @@ def run(settings: Settings, options: Options) -> int:
                 seed=options.seed,
                 speed=options.speed,
                 habits=scenario.people,
-                tell=lambda text: print(text, flush=True),
+                tell=_say,
             )
         return _run_live(
             live, people, math.inf if options.duration_s is None else options.duration_s
@@ -104,6 +105,27 @@ def run(settings: Settings, options: Options) -> int:
     finally:
         if truth is not None:
             truth.close()
+
+
+def _say(text: str) -> None:
+    print(f"{datetime.now().astimezone():%H:%M:%S}  {text}", flush=True)
+
+
+def _tell(truth: Truth) -> None:
+    """What has really happened, beside what the system makes of it."""
+    where = f"{truth.charger or truth.gateway or truth.site}"
+    port = f" port {truth.connector}" if truth.connector else ""
+    if truth.end is None:
+        _say(f"broken!        {where + port:<24} {truth.code}, {_NOTICED[truth.visible]}")
+    elif truth.ended_by != "end of run":
+        _say(f"whole again    {where + port:<24} {truth.code}, after {truth.ended_by}")
+
+
+_NOTICED = {
+    "reported": "and the pile says so",
+    "shown": "the pile does not say so, its values show it",
+    "hidden": "nothing shows it but people who cannot charge",
+}
 
 
 def _keys(options: Options) -> Keys | None:

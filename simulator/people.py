@@ -112,7 +112,7 @@ def place(ticket: dict[str, Any]) -> str:
     """The ticket's subject in short."""
     subject = ticket["subject"]
     where = subject["charger"] or subject["gateway"] or subject["site"]
-    return f"{where}/{subject['connector']}" if subject["connector"] else str(where)
+    return f"{where} port {subject['connector']}" if subject["connector"] else str(where)
 
 
 class People:
@@ -205,6 +205,9 @@ class People:
         answer.raise_for_status()
         return answer.json()
 
+    def _told(self, ticket: dict[str, Any], what: str) -> None:
+        self._tell(f"people #{ticket['id']:<7} {place(ticket):<24} {what}")
+
     # --- staff
 
     def _do(self, planned: dict[str, Any], step: Step) -> None:
@@ -230,7 +233,7 @@ class People:
             self._post(ticket, "operator", "accept", None)
         else:
             self._post(ticket, "operator", "assign", {"company": company})
-            self._tell(f"#{ticket['id']} {ticket['code']} {place(ticket)} → {company}")
+            self._told(ticket, f"operator gives it to {company}")
 
     def _company_of(self, ticket: dict[str, Any]) -> str | None:
         site = self._ask(None, "GET", f"/sites/{ticket['subject']['site']}")
@@ -242,15 +245,15 @@ class People:
 
     def _start(self, ticket: dict[str, Any]) -> None:
         self._post(ticket, "repairer", "start", None)
-        self._tell(f"#{ticket['id']} {place(ticket)}: repairer is on the spot")
+        self._told(ticket, "repairer is on the spot")
 
     def _claim(self, ticket: dict[str, Any]) -> None:
         false = is_false(ticket, self._habits, self._rng)
         if not false:
             self._mend(ticket["subject"])
         self._post(ticket, "repairer", "claim", story(ticket["code"]))
-        said = "claimed, but nothing was mended" if false else "mended and claimed"
-        self._tell(f"#{ticket['id']} {place(ticket)}: {said}")
+        said = "repairer claims, but has mended nothing" if false else "repairer has mended it"
+        self._told(ticket, said)
 
     def _mend(self, subject: dict[str, Any]) -> None:
         if subject["charger"] is None:
@@ -282,9 +285,9 @@ class People:
         }
         done = self._ask("grid_worker", "POST", "/inspections", body)
         if ticket["id"] in done["verified_tickets"]:
-            self._tell(f"#{ticket['id']} {place(ticket)}: test charge passed, closed")
+            self._told(ticket, "grid worker's test charge passed")
         elif not good:
-            self._tell(f"#{ticket['id']} {place(ticket)}: still broken, back to the repairer")
+            self._told(ticket, "grid worker finds it still broken")
 
     def _post(self, ticket: dict[str, Any], who: str, word: str, body: Any) -> None:
         self._ask(who, "POST", f"/tickets/{ticket['id']}/{word}", body)
@@ -308,8 +311,8 @@ class People:
             self._met.append(encounter)
             raise
         self._receipts[filed["receipt"]] = encounter
-        where = f"{encounter.charger}/{encounter.connector}"
-        self._tell(f"resident at {where}: {encounter.code} → #{filed['ticket_id']}")
+        where = f"{encounter.charger} port {encounter.connector}"
+        self._tell(f"resident       {where:<24} reports {encounter.code}: #{filed['ticket_id']}")
 
     def _look_at_receipts(self) -> None:
         """Each reporter is asked at the end whether it charges now, and says what is true."""
@@ -320,6 +323,7 @@ class People:
                 self._ask(None, "POST", f"/receipts/{receipt}/answer", {"charges_now": charges})
                 del self._receipts[receipt]
                 word = "yes" if charges else "no"
-                self._tell(f"resident of {encounter.charger}/{encounter.connector}: {word}")
+                where = f"{encounter.charger} port {encounter.connector}"
+                self._tell(f"resident       {where:<24} does it charge now? {word}")
             elif told["state"] in ("rejected", "merged"):
                 del self._receipts[receipt]
