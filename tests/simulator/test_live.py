@@ -53,7 +53,7 @@ class Listener:
         return self.last.get(f"pilewatch/v1/{charger}/up/{kind}", {})
 
     def online(self) -> int:
-        return sum(m["online"] for t, m in list(self.last.items()) if t.endswith("/online"))
+        return sum(m["online"] for t, m in self.last.copy().items() if t.endswith("/online"))
 
     def order(self, charger: str, name: str, connector: int) -> None:
         body = {
@@ -113,7 +113,7 @@ def test_all_of_wanhe_connects_a_dead_modem_leaves_its_will_and_a_repair_brings_
     port = _plain_port(broker, request)
     with running(scenario, wanhe[1], broker) as live, listening(port) as heard:
         wait_until(lambda: heard.online() == 60)
-        wait_until(lambda: sum("/up/status/" in t for t in list(heard.last)) == 604)
+        wait_until(lambda: sum("/up/status/" in t for t in heard.last.copy()) == 604)
         live.inject("offline-charger", "WH-E01")
         wait_until(lambda: heard.said("WH-E01", "online") == {"online": False})
         heard.order("WH-E02", "startTest", 3)
@@ -132,7 +132,7 @@ def test_one_shared_connection_says_offline_itself(mosquitto: Mosquitto) -> None
         running(scenario, build(community), settings, shared=True) as live,
         listening(mosquitto.port) as heard,
     ):
-        wait_until(lambda: heard.said("SH-E0002", "online"))
+        wait_until(lambda: heard.online() == 3)
         live.inject("offline-charger", "SH-E0002")
         wait_until(lambda: heard.said("SH-E0002", "online") == {"online": False})
         heard.order("SH-E0001", "triggerStatus", 1)
@@ -149,8 +149,8 @@ def test_2000_chargers_from_one_process(tmp_path: Path) -> None:
         with running(scenario, build(community), settings) as live, listening(broker.port) as heard:
             ports = sum(len(c.connectors) for c in live.world.chargers.values())
             wait_until(lambda: heard.online() == 2000, 90)
-            wait_until(lambda: sum("/up/status/" in t for t in list(heard.last)) == ports, 60)
-            assert live.fleet.connected == 2000
+            wait_until(lambda: sum("/up/status/" in t for t in heard.last.copy()) == ports, 60)
+            wait_until(lambda: live.fleet.connected == 2000)  # counted twice a second
     finally:
         broker.stop()
 
