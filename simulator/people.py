@@ -263,7 +263,7 @@ class People:
             )
             return
         self._scene.repair(subject["charger"], subject["connector"])
-        # Silence may have its cause at the gateway or in the mains: the crew follows the cable.
+        # The cause may lie at the gateway or in the mains: the crew follows the cable.
         self._scene.repair(subject["charger"], subject["connector"], "offline-charger")
 
     def _inspect(self, ticket: dict[str, Any]) -> None:

@@ -21,7 +21,11 @@ from simulator.scenario import Scenario, Scripted
 from simulator.truth import Encounter, EndedBy, Truth
 
 _YEAR = 365.25 * 86400
-_SILENCE = frozenset({"offline-charger", "offline-gateway", "power-loss", "silent-port"})
+_FOLLOWED = frozenset(
+    {"offline-charger", "offline-gateway", "power-loss", "silent-port"}
+    | {"over-voltage", "under-voltage", "phase-loss"}
+)
+"""Silence and mains: a crew sent for one of them looks at gateway and feeder, too."""
 Item = Sent | LinkChange
 
 
@@ -378,8 +382,8 @@ class World:
     ) -> None:
         """A crew mends what it finds at this connector, charger, gateway or site.
 
-        With `code` only that fault. A crew sent because of silence follows the cable to the
-        gateway and the mains.
+        With `code` only that fault; a crew sent because of silence or mains follows the cable
+        to gateway and feeder.
         """
         self.at(self.now if at is None else at, self._mend, charger, connector, code, site, gateway)
 
@@ -400,10 +404,10 @@ class World:
             shared = (gateway is not None and truth.gateway == gateway) or (
                 site is not None and truth.site == site
             )
-            silent = code in _SILENCE and truth.code in _SILENCE and above
+            followed = code in _FOLLOWED and truth.code in _FOLLOWED and above
             wanted = code in (None, truth.code)
             found = (at_pile and at_port) or shared or (above and code is not None)
-            if (found and wanted) or silent:
+            if (found and wanted) or followed:
                 self.end(fault, "repair")
 
     def works(self, charger: str, connector: int | None = None) -> bool:

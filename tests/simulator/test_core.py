@@ -166,3 +166,17 @@ def test_a_community_of_2000_chargers_runs_at_20000_messages_a_second() -> None:
     started = time.process_time()
     count = sum(1 for _ in world.run(1200))
     assert count / (time.process_time() - started) > 20_000
+
+
+def test_a_crew_at_one_pile_follows_the_cable_to_gateway_and_feeder() -> None:
+    for code in ("offline-gateway", "power-loss", "over-voltage", "phase-loss"):
+        small = Small()
+        small.until(60)
+        small.world.inject(code, "T-E0001")
+        small.until(120)
+        small.world.repair("T-E0001", 1)
+        small.until(130)
+        assert small.world.truth[0].end is None
+        small.world.repair("T-E0001", 1, "offline-charger")
+        small.until(140)
+        assert small.world.truth[0].ended_by == "repair"
