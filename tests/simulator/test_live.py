@@ -215,7 +215,7 @@ def test_sigterm_ends_it_cleanly_with_the_truth_on_disk(
     assert "Traceback" not in errors
     lines = [json.loads(line) for line in truth.read_text().splitlines()]
     last = {line["fault"]: line for line in lines}
-    assert lines[0]["code"] == "over-temperature"
+    assert lines[0]["code"] == "ground-fault"
     assert lines[0]["end"] is None
     assert all(line["end"] for line in last.values())
     assert {line["ended_by"] for line in last.values()} <= {"repair", "self", "end of run"}
