@@ -1,6 +1,7 @@
 """The `pilewatch` command. Exit codes: 0 done, 1 something is wrong, 2 wrong use or settings."""
 
 import argparse
+import getpass
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -15,6 +16,7 @@ from pilewatch.store.migrate import MigrationError, all_migrations, migrate
 from pilewatch.store.pool import Db, connect
 from pilewatch.store.registry import BadRegistry, load_registry
 
+_SHORTEST_PASSWORD = 8
 Command = Callable[[Settings, argparse.Namespace], int]
 
 
@@ -74,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--name")
     new.add_argument("--role", required=True, help="grid_worker, repairer, operator or admin")
     new.add_argument("--company", help="a repairer's or operator's company, by code")
+    secret = add("password", _set_password, "set a person's password for the login page", inner)
+    secret.add_argument("login")
     new.add_argument("--grid", action="append", default=[], help="a grid worker's grid, by code")
     _add_simulate(add("simulate", _simulate, "a community of chargers that fail, over MQTT"))
     return parser
@@ -191,6 +195,24 @@ def _add_person(settings: Settings, arguments: argparse.Namespace) -> int:
         except (ValueError, psycopg.errors.UniqueViolation) as error:
             return _tell(str(error).splitlines()[0], 1)
         print(new_api_key(db, person, "first key", utc_now()))
+    return 0
+
+
+def _set_password(settings: Settings, arguments: argparse.Namespace) -> int:
+    from api.people import set_password  # noqa: PLC0415
+
+    asked = getpass.getpass if sys.stdin.isatty() else lambda _: sys.stdin.readline().rstrip("\n")
+    password = asked(f"new password of {arguments.login}: ")
+    if len(password) < _SHORTEST_PASSWORD:
+        return _tell(f"a password has at least {_SHORTEST_PASSWORD} characters", 1)
+    if sys.stdin.isatty() and asked("once more: ") != password:
+        return _tell("the two were not the same; nothing was changed", 1)
+    with _connect(settings) as db:
+        try:
+            set_password(db, arguments.login, password)
+        except (ValueError, LookupError) as error:
+            return _tell(error, 1)
+    print("done")
     return 0
 
 

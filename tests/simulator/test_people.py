@@ -98,7 +98,17 @@ def test_a_resident_reports_once_and_says_at_the_end_that_it_charges(api: ApiWor
     ]
     story = api.ask("operator", "GET", f"/tickets/{tickets[0]['id']}").json()["timeline"]
     assert story[-1]["action"] == "resident-confirmed"
-    assert told[-1].split() == "resident C1 port 2 does it charge now? yes".split()
+    assert told[-1].split() == [
+        "resident",
+        "C1",
+        "port",
+        "2",
+        "does",
+        "it",
+        "charge",
+        "now?",
+        "yes",
+    ]
 
 
 def test_the_api_may_be_away(api: ApiWorld) -> None:
