@@ -143,6 +143,34 @@ def test_the_last_value_of_a_session_is_no_welded_relay(watched: Watched) -> Non
     assert w.incidents() == []
 
 
+def test_a_value_from_before_the_status_does_not_keep_a_fault_alive(watched: Watched) -> None:
+    w = watched
+    w.says(0, 0, 1, "faulted", "over-voltage")
+    _meter(w, 10, voltage_v=260.0)
+    w.look(12)
+    w.says(20, 0, 1, "available")
+    w.db.execute("UPDATE connector_state SET status_at = %s WHERE connector_id = %s",
+                 (w.at(20), w.connectors[0]))  # fmt: skip
+    w.look(21)
+    w.look(90)
+    assert w.incidents() == [("charger", "over-voltage", "cleared")]
+
+
+def test_who_sees_a_fault_again_sees_it_gone(watched: Watched) -> None:
+    w = watched
+    w.says(0, 0, 1, "faulted", "over-voltage")
+    w.look(12)
+    w.says(20, 0, 1, "available")
+    w.look(21)
+    _meter(w, 30, voltage_v=260.0)
+    w.look(30)
+    assert w.incidents() == [("charger", "over-voltage", "open")]
+    _meter(w, 40, voltage_v=221.0)
+    w.look(40)
+    w.look(101)
+    assert w.incidents() == [("charger", "over-voltage", "cleared")]
+
+
 def test_a_dead_outlet_is_not_low_voltage_and_old_values_say_nothing(watched: Watched) -> None:
     w = watched
     _meter(w, 10, voltage_v=0.0)

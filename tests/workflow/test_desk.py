@@ -105,6 +105,35 @@ def test_reports_join_and_a_no_reopens(community: Community) -> None:
     assert c.state(ticket) == "reopened"
 
 
+def test_idle_time_proves_nothing_that_only_people_have_seen(community: Community) -> None:
+    c = community
+    ticket, _, _ = _say(c, "display-failure")
+    _claim(c, ticket)
+    c.heard(NOW + timedelta(minutes=11))
+    assert _sweep(c, 11) == ""
+    assert c.state(ticket) == "repaired"
+
+
+def test_a_site_is_proved_although_one_of_its_ports_has_another_fault(
+    community: Community,
+) -> None:
+    c = community
+    with c.db.transaction():
+        site = open_ticket(
+            c.db, c.policy, NOW, subject=Subject(SubjectKind.SITE, c.site), code="over-voltage",
+            actor=ENGINE,
+        ).ticket_id  # fmt: skip
+    c.db.execute(
+        "UPDATE connector_state SET status = 'faulted', healthy_since = NULL "
+        "WHERE connector_id = %s",
+        (c.connectors[0],),
+    )
+    _claim(c, site)
+    c.heard(NOW + timedelta(minutes=11))
+    assert _sweep(c, 11) == "v"
+    assert c.state(site) == "closed"
+
+
 def _say(c: Community, code: str, connector: int = 0) -> tuple[int, bool, str]:
     with c.db.transaction():
         filed = file_report(

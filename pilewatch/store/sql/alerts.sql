@@ -58,7 +58,7 @@ RETURNING id;
 
 -- name: update_incident
 UPDATE incident SET
-    code = %(code)s, severity = %(severity)s, effect = %(effect)s, phase = %(phase)s,
+    detector = %(detector)s, code = %(code)s, severity = %(severity)s, effect = %(effect)s, phase = %(phase)s,
     opened_at = %(opened_at)s, quiet_since = %(quiet_since)s, ended_at = %(ended_at)s,
     due_at = %(due_at)s, parent_id = %(parent_id)s, ticket_id = %(ticket_id)s,
     evidence = %(evidence)s
@@ -134,7 +134,8 @@ WHERE charger_id = ANY(%(ids)s) AND connector = 0 AND kind = 7 AND observed_at >
 GROUP BY charger_id, data->>'bootId';
 
 -- name: meters_to_judge
--- Fresh meter values beyond a limit, and those of connectors whose limit was broken before.
+-- Fresh meter values beyond a limit, and those of connectors whose limit was broken before. A value
+-- from before the latest status is no news.
 WITH mine AS (
     SELECT charger_id, connector_id FROM incident
     WHERE detector = %(mine)s AND quiet_since IS NULL
@@ -147,6 +148,7 @@ JOIN connector n ON n.id = s.connector_id AND n.active
 JOIN charger_state h ON h.charger_id = s.charger_id
 WHERE s.meter_at > %(now)s - 3 * greatest(h.heartbeat_s, coalesce(h.meter_s, 0))
                            * interval '1 second'
+  AND s.meter_at >= coalesce(s.status_at, '-infinity')
   AND (s.voltage_v > %(nominal_v)s * (1 + %(over_voltage)s)
        OR s.voltage_v BETWEEN %(nominal_v)s * 0.3 AND %(nominal_v)s * (1 - %(under_voltage)s)
        OR s.current_a > n.max_power_w / %(nominal_v)s * (1 + %(over_current)s)

@@ -88,11 +88,20 @@ WHERE t.state IN ('open', 'assigned', 'reopened') AND t.severity > 1
   AND NOT EXISTS (SELECT FROM report r WHERE r.ticket_id = t.id)
 ORDER BY t.id FOR NO KEY UPDATE OF t SKIP LOCKED;
 
--- name: incident_alive
-SELECT EXISTS (
-    SELECT FROM incident
-    WHERE subject_kind = %(subject_kind)s AND subject_id = %(subject_id)s
-      AND family = %(family)s AND phase IN ('pending', 'open', 'clearing', 'member')) AS alive;
+-- name: machine_said
+-- Whether the machine complains of this matter now (also of a part of the subject), since when it
+-- no longer does, and whether it ever did: what only people have seen, no idle time can prove.
+SELECT coalesce(bool_or(i.phase IN ('pending', 'open', 'clearing', 'member')), false) AS alive,
+       max(i.ended_at) AS quiet_since,
+       EXISTS (SELECT FROM ticket_entry e
+               WHERE e.ticket_id = %(ticket_id)s AND e.actor_kind = 'engine'
+                 AND e.action IN ('opened', 'joined')) AS ever
+FROM incident i LEFT JOIN charger c ON c.id = i.charger_id
+WHERE i.family = %(family)s
+  AND ((i.subject_kind = %(subject_kind)s AND i.subject_id = %(subject_id)s)
+       OR CASE %(subject_kind)s WHEN 'charger' THEN i.charger_id = %(subject_id)s
+               WHEN 'gateway' THEN c.gateway_id = %(subject_id)s
+               WHEN 'site' THEN i.site_id = %(subject_id)s AND %(family)s <> 'silence' END);
 
 -- name: proving_session
 SELECT connector_id, session_id, started_at, ended_at, energy_wh
@@ -111,6 +120,7 @@ ORDER BY n.id;
 -- name: health_of_connectors
 SELECT bool_and(k.online AND NOT k.stale AND s.healthy_since IS NOT NULL) AS healthy,
        bool_and(k.online) AS online,
+       bool_and(k.online AND NOT k.stale) AS heard,
        max(s.healthy_since) AS healthy_since,
        max(back.at) AS online_since
 FROM connector_now(%(now)s) k
