@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from bench.load import CHARGERS, PORTS, burst
+from bench.load import CHARGERS, PORTS, Publisher, burst
 from bench.stage import Child, Result, Stage, wait_until
 
 _NEWEST = """
@@ -82,6 +82,7 @@ def _drain(stage: Stage, child: Child, count: int, drained: Callable[[], bool]) 
         database_us=(stage.database_cpu() - database) / count * 1e6,
     )
     child.end()
+    Publisher(stage.broker.port, "bench").close()  # what others publish must not be kept for it
     return result
 
 

@@ -28,7 +28,7 @@ def main() -> int:
             count, pairs = (30_000, 1) if quick else (100_000, 3)
             results += drain.measure(parts, pairs=pairs, count=count, only=only)
         if "c" in only:
-            results += latency.row_visible(parts, rate=5000, seconds=10 if quick else 30)
+            results += latency.row_visible(parts, rate=5000, seconds=5 if quick else 15)
         if "d" in only:
             results += latency.ticket_visible(parts, rate=2000, faults=40 if quick else 200)
         if "e" in only:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any
 
 from bench.load import CHARGERS, PORTS, Publisher, ticks
@@ -31,7 +31,10 @@ _SETTLE_S = 3.0
 
 
 def row_visible(stage: Stage, *, rate: float, seconds: float) -> list[Result]:
-    """(c): fifty status messages a second among the load, on a port of their own."""
+    """(c): fifty status messages a second among the load, on a port of their own.
+
+    Three rounds, and the middle one's p99, so that a busy neighbour does not decide.
+    """
     child, load = stage.ingester(), _load(stage, rate)
     statuses = ("available", "charging")
     after = datetime.now(UTC)
@@ -46,10 +49,14 @@ def row_visible(stage: Stage, *, rate: float, seconds: float) -> list[Result]:
         return found
 
     count = int(50 * seconds)
-    waits = _timed(stage, send, look, count=count, every_s=1 / 50)
+    rounds = [_timed(stage, send, look, count=count, every_s=1 / 50) for _ in range(3)]
     sent = _loaded(load, child)
-    said = f"p50 {_percent(waits, 50):.0f} ms; {count} rows among {sent} at {rate:.0f} a second"
-    return [Result("(c) publish to visible row, p99 ms", _percent(waits, 99), 200, "<", said)]
+    worst = [_percent(waits, 99) for waits in rounds]
+    said = (
+        f"p50 {median(_percent(waits, 50) for waits in rounds):.0f} ms; p99 of each round "
+        f"{', '.join(f'{w:.0f}' for w in worst)}; {3 * count} rows among {sent} at {rate:.0f}/s"
+    )
+    return [Result("(c) publish to visible row, p99 ms", median(worst), 200, "<", said)]
 
 
 def ticket_visible(stage: Stage, *, rate: float, faults: int) -> list[Result]:

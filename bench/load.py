@@ -20,10 +20,11 @@ _UNANSWERED = 2000
 class Publisher:
     """Publishes with QoS 1 and counts the broker's acknowledgements."""
 
-    def __init__(self, port: int):
+    def __init__(self, port: int, client_id: str = ""):
+        name = client_id.encode()
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._send(0x10, struct.pack("!H4sBBHH", 4, b"MQTT", 4, 2, 0, 0))
+        self._send(0x10, struct.pack("!H4sBBHH", 4, b"MQTT", 4, 2, 0, len(name)) + name)
         if self._socket.recv(4) != b"\x20\x02\x00\x00":
             raise ConnectionError("the broker refused the publisher")
         self.sent = 0
@@ -86,7 +87,7 @@ def burst(port: int, count: int) -> None:
 def ticks(rate: float, seconds: float) -> Iterator[int]:
     """0, 1, 2 … each at its time, without drift."""
     start = time.monotonic()
-    for number in range(int(rate * seconds)):
+    for number in range(round(rate * seconds)):
         ahead = start + number / rate - time.monotonic()
         if ahead > 0.002:
             time.sleep(ahead)

@@ -14,7 +14,7 @@ from typing import Literal
 
 import psutil
 
-from bench.load import CHARGERS, PORTS
+from bench.load import CHARGERS, PORTS, Publisher
 from deploy.embedded import EmbeddedPostgres
 from pilewatch.store.migrate import migrate
 from pilewatch.store.pool import connect
@@ -109,7 +109,8 @@ class Stage:
         self.broker = Mosquitto(folder / "mosquitto", extra="persistence false")
 
     def ingester(self, **settings: str) -> Child:
-        """`python -m ingest`, subscribed."""
+        """`python -m ingest`, subscribed, with a new session at the broker."""
+        Publisher(self.broker.port, "bench").close()
         return self._ours("ingest", says="connected to the broker", **settings)
 
     def engine(self, **settings: str) -> Child:
