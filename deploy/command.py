@@ -212,8 +212,8 @@ _FIGURES = {
     "incidents": "SELECT count(*) AS n FROM incident WHERE phase IN ('open', 'clearing')",
     "tickets": "SELECT count(*) AS n FROM ticket "
     "WHERE state NOT IN ('closed', 'rejected', 'merged')",
-    "unsent": "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL AND dead_at IS NULL",
-    "dead letters": "SELECT count(*) AS n FROM outbox WHERE dead_at IS NOT NULL",
+    "unsent": "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL",
+    "dead letters": "SELECT count(*) AS n FROM delivery WHERE dead_at IS NOT NULL",
     "quarantine": "SELECT count(*) AS n FROM quarantine",
     "unknown chargers": "SELECT count(*) AS n FROM unknown_charger",
 }
@@ -248,7 +248,9 @@ def _problems(found: dict[str, Any], now: datetime) -> list[str]:
     if oldest is not None and (now - oldest).total_seconds() > 60:
         problems.append("events have waited for more than a minute")
     if found["dead letters"]:
-        problems.append("some notifications were given up (outbox.dead_at)")
+        problems.append(
+            "some notifications were given up: GET /api/v1/deliveries?dead=1 names them"
+        )
     return problems
 
 
