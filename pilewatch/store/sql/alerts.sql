@@ -218,7 +218,7 @@ SELECT p.*, count(c.id) AS chargers, count(c.id) FILTER (WHERE EXISTS (
 FROM (
     SELECT * FROM incident
     WHERE subject_kind IN ('gateway', 'site') AND family = ANY(%(families)s)
-      AND phase IN ('open', 'clearing')
+      AND phase IN ('open', 'clearing') AND detector <> 'alertmanager'
     FOR NO KEY UPDATE
 ) p
 LEFT JOIN charger c ON c.active
