@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,40 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--role", required=True, help="grid_worker, repairer, operator or admin")
     new.add_argument("--company", help="a repairer's or operator's company, by code")
     new.add_argument("--grid", action="append", default=[], help="a grid worker's grid, by code")
+    notify = commands.add_parser("notify", help="who is told of incidents and tickets")
+    inner = notify.add_subparsers(required=True, metavar="COMMAND")
+    test = add("test", _notify_test, "send a test message to every receiver", inner)
+    test.add_argument("--receiver", metavar="NAME", help="only to this one")
+    explain = add("explain", _explain, "why there is an incident: values, limit, consequences")
+    explain.add_argument("incident", type=int)
+    _add_backtest(add("backtest", _backtest, "what another policy would have changed"))
     _add_simulate(add("simulate", _simulate, "a community of chargers that fail, over MQTT"))
     return parser
+
+
+def _add_backtest(parser: argparse.ArgumentParser) -> None:
+    def moment(text: str) -> datetime:
+        found = datetime.fromisoformat(text)
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+    def seconds(text: str) -> timedelta:
+        value = float(text)
+        if not 1 <= value <= 3600:
+            raise argparse.ArgumentTypeError(f"{text}: right would be 1 to 3600")
+        return timedelta(seconds=value)
+
+    parser.add_argument("--from", dest="begins", type=moment, required=True, metavar="T")
+    parser.add_argument("--to", dest="ends", type=moment, required=True, metavar="T")
+    parser.add_argument("--policy", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--database-url", metavar="URL", help="another one that holds the history")
+    parser.add_argument(
+        "--step-s",
+        type=seconds,
+        default=timedelta(seconds=10),
+        metavar="S",
+        help="how often the engine looks, in history's time",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
@@ -191,6 +223,65 @@ def _add_person(settings: Settings, arguments: argparse.Namespace) -> int:
             return _tell(str(error).splitlines()[0], 1)
         print(new_api_key(db, person, "first key", utc_now()))
     return 0
+
+
+def _backtest(settings: Settings, arguments: argparse.Namespace) -> int:
+    from deploy.backtest import CannotReplay, run_backtest, show  # noqa: PLC0415
+    from pilewatch.policy import BadPolicy, load_policy  # noqa: PLC0415
+
+    try:
+        found = run_backtest(
+            settings,
+            load_policy(arguments.policy),
+            arguments.begins,
+            arguments.ends,
+            database_url=arguments.database_url,
+            step=arguments.step_s,
+        )
+    except BadPolicy as error:
+        return _tell(error, 2)
+    except CannotReplay as error:
+        return _tell(error, 1)
+    show(found, print, as_document=arguments.json)
+    return 0
+
+
+def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
+    from alerts.explain import in_words  # noqa: PLC0415
+    from pilewatch.store.explanation import explain  # noqa: PLC0415
+
+    with _connect(settings) as db:
+        found = explain(db, arguments.incident, utc_now(), points=30)
+    if found is None:
+        return _tell(f"there is no incident {arguments.incident}", 1)
+    for line in in_words(found):
+        print(line)
+    return 0
+
+
+def _notify_test(settings: Settings, arguments: argparse.Namespace) -> int:
+    from alerts.main import directory_of  # noqa: PLC0415
+    from alerts.notify.channels import NotSent, open_channels  # noqa: PLC0415
+    from alerts.notify.receivers import BadReceivers  # noqa: PLC0415
+
+    try:
+        directory = directory_of(settings)
+    except BadReceivers as error:
+        return _tell(error, 2)
+    channels = open_channels(directory.addresses, settings.api.public_url, utc_now)
+    wanted = [r for r in directory.receivers if arguments.receiver in (None, r.name)]
+    if not wanted:
+        return _tell(f"there is no receiver {arguments.receiver}", 1)
+    failed = 0
+    for receiver in wanted:
+        try:
+            channels[receiver.channel].test(receiver)
+        except NotSent as error:
+            failed += 1
+            print(f"{receiver.name:20} not sent: {error}")
+        else:
+            print(f"{receiver.name:20} sent")
+    return 1 if failed else 0
 
 
 def _load(settings: Settings, arguments: argparse.Namespace) -> int:

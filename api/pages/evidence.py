@@ -7,7 +7,9 @@ from typing import Any
 from api.pages.words import Speech
 
 
-def seen(t: Speech, said: Mapping[str, Any] | None) -> str:
+def seen(  # noqa: PLR0911 - one case for each kind of evidence
+    t: Speech, said: Mapping[str, Any] | None
+) -> str:
     """One sentence of what a detector saw; what it does not know it leaves out."""
     if not said:
         return ""
