@@ -10,7 +10,7 @@ import structlog
 
 from alerts import correlation
 from alerts.correlation import Near
-from alerts.detectors import controller, metering, reported, sessions, silence
+from alerts.detectors import alertmanager, controller, metering, reported, sessions, silence
 from alerts.detectors.event import Event
 from alerts.detectors.metering import Reading
 from alerts.detectors.sessions import Session
@@ -136,6 +136,7 @@ class _Turn:
             *sessions.session_faults(event, history, self.policy.sessions),
             *controller.reboot_loop(event, boots, self.policy.controller),
             *controller.wrong_clock(event),
+            *alertmanager.outside_alerts(event, live),
         ]
 
     def digest(self, event: Event) -> None:
@@ -144,7 +145,7 @@ class _Turn:
         if event.connector_id is not None:
             live = live + self.ledger.at(SubjectKind.CONNECTOR, event.connector_id)
         for finding in self._detect(event, live):
-            self.consider(finding, event.charger_id)
+            self.consider(finding, event.charger_id or None)
 
     def consider(self, finding: Finding, charger_id: int | None = None) -> None:
         """Let time pass up to the finding, then let the incident see it."""

@@ -10,7 +10,7 @@ import psycopg
 from fastapi import Depends, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-from api import document, history, live, models, problems, routes
+from api import alertmanager, deliveries, document, explain, history, live, models, problems, routes
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
 from api.metrics import Measured, Metrics
@@ -55,7 +55,11 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     document.install(app)
     app.add_middleware(Bounded)
     app.add_middleware(Measured, metrics=metrics)
-    for router in (routes.router, routes.orders, history.router, live.router):
+    routers = (
+        *(routes.router, routes.orders, history.router, live.router),
+        *(explain.router, deliveries.router, alertmanager.orders),
+    )
+    for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])
     pages.install(app)
 

@@ -552,6 +552,132 @@ class UnknownChargerAnswer(BaseModel):
     messages: int
 
 
+class Alert(BaseModel):
+    """One alert of a group. What else Alertmanager sends is not looked at."""
+
+    status: Literal["firing", "resolved"]
+    labels: dict[Code, Text] = Field(max_length=100)
+    annotations: dict[Code, Annotated[str, AfterValidator(_no_nul)]] = Field(
+        default_factory=dict, max_length=100
+    )
+    starts_at: AwareDatetime = Field(alias="startsAt")
+    ends_at: AwareDatetime = Field(alias="endsAt")
+
+
+class AlertmanagerRequest(BaseModel):
+    """A group of alerts as Alertmanager's webhook sends it, version 4."""
+
+    model_config = _example(
+        version="4",
+        status="firing",
+        receiver="pilewatch",
+        alerts=[
+            {
+                "status": "firing",
+                "labels": {"alertname": "OverTemperature", "charger": "WH-E01", "connector": "3"},
+                "annotations": {"summary": "91 °C in the cabinet"},
+                "startsAt": "2026-05-01T08:00:00Z",
+                "endsAt": "0001-01-01T00:00:00Z",
+            }
+        ],
+    )
+
+    version: Literal["4"]
+    alerts: list[Alert] = Field(max_length=500)
+
+
+class TakenAnswer(BaseModel):
+    """So many alerts were taken over."""
+
+    model_config = _example(taken=1)
+
+    taken: int
+
+
+class DeliveryAnswer(BaseModel):
+    """One notification to one receiver; those with one key are one message."""
+
+    model_config = _example(
+        id=9,
+        receiver="repair-wecom",
+        key="ticket/7/31",
+        topic="ticket.opened",
+        created_at="2026-05-01T08:00:00Z",
+        due_at="2026-05-01T08:00:00Z",
+        attempts=12,
+        sent_at=None,
+        dead_at="2026-05-01T14:00:00Z",
+        last_error="answered 500",
+    )
+
+    id: int
+    receiver: str
+    key: str
+    topic: str
+    created_at: datetime
+    due_at: datetime
+    attempts: int
+    sent_at: datetime | None
+    dead_at: datetime | None
+    last_error: str | None
+
+
+class Measured(BaseModel):
+    """A measure around an incident: `limit` is what it was judged against."""
+
+    measure: str
+    unit: str
+    connector: int
+    limit: float | None
+    step_s: float
+    bins: list[Bin]
+
+
+class ExplanationAnswer(BaseModel):
+    """Why there is an incident: what was seen first and last, and the measure around it."""
+
+    model_config = _example(
+        incident=5,
+        code="over-temperature",
+        detector="metering",
+        phase="open",
+        started_at="2026-05-01T08:00:00Z",
+        opened_at="2026-05-01T08:00:02Z",
+        ended_at=None,
+        first={"at": "2026-05-01T08:00:00+00:00", "value": 91.0, "limit": 80},
+        latest={"at": "2026-05-01T08:00:00+00:00", "value": 91.0, "limit": 80},
+        ports=[],
+        ticket=7,
+        parent=None,
+        members=[],
+        chart={
+            "measure": "temperature_c",
+            "unit": "°C",
+            "connector": 3,
+            "limit": 80,
+            "step_s": 60,
+            "bins": [
+                {"at": "2026-05-01T08:00:00Z", "samples": 2, "min": 90, "avg": 90.5, "max": 91}
+            ],
+        },
+    )
+
+    incident: int
+    code: str
+    detector: str
+    phase: str
+    started_at: datetime
+    opened_at: datetime | None
+    ended_at: datetime | None
+    first: dict[str, Any] | None
+    latest: dict[str, Any] | None
+    ports: list[int]
+    ticket: int | None
+    parent: int | None
+    members: list[int]
+    chart: Measured | None
+
+
 class MeAnswer(BaseModel):
     """Who asks."""
 

@@ -18,6 +18,8 @@ RIGHTS: dict[str, frozenset[str]] = {
     "comment": _STAFF,
     "inspect": frozenset({"grid_worker", "admin"}),
     "quarantine": frozenset({"operator", "admin"}),
+    "deliveries": frozenset({"operator", "admin"}),
+    "alertmanager": frozenset({"operator", "admin"}),
 }
 
 

@@ -4,7 +4,7 @@ import argparse
 import getpass
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,40 @@ def _parser() -> argparse.ArgumentParser:
     secret = add("password", _set_password, "set a person's password for the login page", inner)
     secret.add_argument("login")
     new.add_argument("--grid", action="append", default=[], help="a grid worker's grid, by code")
+    notify = commands.add_parser("notify", help="who is told of incidents and tickets")
+    inner = notify.add_subparsers(required=True, metavar="COMMAND")
+    test = add("test", _notify_test, "send a test message to every receiver", inner)
+    test.add_argument("--receiver", metavar="NAME", help="only to this one")
+    explain = add("explain", _explain, "why there is an incident: values, limit, consequences")
+    explain.add_argument("incident", type=int)
+    _add_backtest(add("backtest", _backtest, "what another policy would have changed"))
     _add_simulate(add("simulate", _simulate, "a community of chargers that fail, over MQTT"))
     return parser
+
+
+def _add_backtest(parser: argparse.ArgumentParser) -> None:
+    def moment(text: str) -> datetime:
+        found = datetime.fromisoformat(text)
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+    def seconds(text: str) -> timedelta:
+        value = float(text)
+        if not 1 <= value <= 3600:
+            raise argparse.ArgumentTypeError(f"{text}: right would be 1 to 3600")
+        return timedelta(seconds=value)
+
+    parser.add_argument("--from", dest="begins", type=moment, required=True, metavar="T")
+    parser.add_argument("--to", dest="ends", type=moment, required=True, metavar="T")
+    parser.add_argument("--policy", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--database-url", metavar="URL", help="another one that holds the history")
+    parser.add_argument(
+        "--step-s",
+        type=seconds,
+        default=timedelta(seconds=10),
+        metavar="S",
+        help="how often the engine looks, in history's time",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
@@ -216,6 +248,65 @@ def _set_password(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _backtest(settings: Settings, arguments: argparse.Namespace) -> int:
+    from deploy.backtest import CannotReplay, run_backtest, show  # noqa: PLC0415
+    from pilewatch.policy import BadPolicy, load_policy  # noqa: PLC0415
+
+    try:
+        found = run_backtest(
+            settings,
+            load_policy(arguments.policy),
+            arguments.begins,
+            arguments.ends,
+            database_url=arguments.database_url,
+            step=arguments.step_s,
+        )
+    except BadPolicy as error:
+        return _tell(error, 2)
+    except CannotReplay as error:
+        return _tell(error, 1)
+    show(found, print, as_document=arguments.json)
+    return 0
+
+
+def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
+    from alerts.explain import in_words  # noqa: PLC0415
+    from pilewatch.store.explanation import explain  # noqa: PLC0415
+
+    with _connect(settings) as db:
+        found = explain(db, arguments.incident, utc_now(), points=30)
+    if found is None:
+        return _tell(f"there is no incident {arguments.incident}", 1)
+    for line in in_words(found):
+        print(line)
+    return 0
+
+
+def _notify_test(settings: Settings, arguments: argparse.Namespace) -> int:
+    from alerts.main import directory_of  # noqa: PLC0415
+    from alerts.notify.channels import NotSent, open_channels  # noqa: PLC0415
+    from alerts.notify.receivers import BadReceivers  # noqa: PLC0415
+
+    try:
+        directory = directory_of(settings)
+    except BadReceivers as error:
+        return _tell(error, 2)
+    channels = open_channels(directory.addresses, settings.api.public_url, utc_now)
+    wanted = [r for r in directory.receivers if arguments.receiver in (None, r.name)]
+    if not wanted:
+        return _tell(f"there is no receiver {arguments.receiver}", 1)
+    failed = 0
+    for receiver in wanted:
+        try:
+            channels[receiver.channel].test(receiver)
+        except NotSent as error:
+            failed += 1
+            print(f"{receiver.name:20} not sent: {error}")
+        else:
+            print(f"{receiver.name:20} sent")
+    return 1 if failed else 0
+
+
 def _load(settings: Settings, arguments: argparse.Namespace) -> int:
     with _connect(settings) as db:
         print(load_registry(db, arguments.file))
@@ -235,8 +326,8 @@ _FIGURES = {
     "incidents": "SELECT count(*) AS n FROM incident WHERE phase IN ('open', 'clearing')",
     "tickets": "SELECT count(*) AS n FROM ticket "
     "WHERE state NOT IN ('closed', 'rejected', 'merged')",
-    "unsent": "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL AND dead_at IS NULL",
-    "dead letters": "SELECT count(*) AS n FROM outbox WHERE dead_at IS NOT NULL",
+    "unsent": "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL",
+    "dead letters": "SELECT count(*) AS n FROM delivery WHERE dead_at IS NOT NULL",
     "quarantine": "SELECT count(*) AS n FROM quarantine",
     "unknown chargers": "SELECT count(*) AS n FROM unknown_charger",
 }
@@ -271,7 +362,9 @@ def _problems(found: dict[str, Any], now: datetime) -> list[str]:
     if oldest is not None and (now - oldest).total_seconds() > 60:
         problems.append("events have waited for more than a minute")
     if found["dead letters"]:
-        problems.append("some notifications were given up (outbox.dead_at)")
+        problems.append(
+            "some notifications were given up: GET /api/v1/deliveries?dead=1 names them"
+        )
     return problems
 
 

@@ -62,9 +62,11 @@ class Ingest(_Section):
 
 
 class Alerts(_Section):
-    """The engine and the outbox. Without `webhook_url` notifications are only logged."""
+    """The engine and the outbox. `notify_file` names who is told, see docs/notifications.md;
+    without it and `webhook_url` notifications are only logged."""
 
     policy_file: Path | None = None
+    notify_file: Path | None = None
     tick_s: float = Field(default=1.0, gt=0, le=60)
     webhook_url: str | None = None
     webhook_secret: SecretStr | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Event:
-    """A change that someone may have to decide about, as the ingester wrote it."""
+    """A change that someone may have to decide about. `charger_id` 0: it is about a whole site."""
 
     id: int
     kind: str

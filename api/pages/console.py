@@ -16,6 +16,7 @@ from api.problems import Problem
 from api.rights import RIGHTS, demand, scope
 from pilewatch.model import Kind
 from pilewatch.store import queries
+from pilewatch.store.explanation import explain
 from pilewatch.workflow.desk import VersionConflict
 from pilewatch.workflow.tickets import (
     LIVE,
@@ -35,6 +36,7 @@ router = APIRouter(prefix="/console", include_in_schema=False)
 _SQL = queries.load("pages")
 _SHOWN = 500
 _FIELD = 2000
+_PICTURES = 2
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Text = Annotated[str, Query(max_length=64)]
 
@@ -173,6 +175,7 @@ def _ticket(
         late=views.overdue(row, ask.now),
         incidents=[i for i in incidents if i["parent_id"] is None],
         members=[i for i in incidents if i["parent_id"] is not None],
+        pictures=_pictures(ask, incidents),
         timeline=timeline,
         # Each change is one version and one line, so these came after what the caller saw.
         missed=timeline[version:] if version is not None else [],
@@ -183,6 +186,18 @@ def _ticket(
         companies=_rows(ask, "companies") if "assign" in can else [],
         repairers=_rows(ask, "repairers") if "assign" in can else [],
     )
+
+
+def _pictures(ask: Asked, incidents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The measures in which the latest incidents of a ticket show."""
+    found = []
+    for incident in [i for i in incidents if i["parent_id"] is None][:_PICTURES]:
+        explained = explain(ask.db, incident["id"], ask.now)
+        chart = None if explained is None else explained.chart
+        drawn = None if chart is None else views.limit_curve(chart)
+        if chart is not None and drawn is not None:
+            found.append({"measure": chart.measure, "unit": chart.unit, "drawn": drawn})
+    return found
 
 
 @router.get("/chargers/{code}")

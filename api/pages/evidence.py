@@ -7,7 +7,9 @@ from typing import Any
 from api.pages.words import Speech
 
 
-def seen(t: Speech, said: Mapping[str, Any] | None) -> str:
+def seen(  # noqa: PLR0911 - one case for each kind of evidence
+    t: Speech, said: Mapping[str, Any] | None
+) -> str:
     """One sentence of what a detector saw; what it does not know it leaves out."""
     if not said:
         return ""
@@ -15,6 +17,11 @@ def seen(t: Speech, said: Mapping[str, Any] | None) -> str:
         text = t("seen.said", fault=t(f"fault.{error.get('code')}"))
         own = [str(error[key]) for key in ("vendorCode", "info") if error.get(key)]
         return f"{text} ({' · '.join(own)})" if own else text
+    if isinstance(said.get("value"), int | float) and isinstance(said.get("limit"), int | float):
+        value, limit = (t.number(said[word], 1) for word in ("value", "limit"))
+        return t("seen.measured", value=value, limit=limit)
+    if said.get("alert"):
+        return t("seen.alert", alert=said["alert"], summary=said.get("summary") or "")
     if "silent" in said:
         return t("seen.silent", silent=said["silent"], chargers=said["chargers"])
     if by := said.get("by"):

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pilewatch.faultcodes import FAULTS
 from pilewatch.model import Effect
+from pilewatch.store.explanation import Chart
 from pilewatch.workflow.reports import Receipt
 from pilewatch.workflow.tickets import FINAL, possible
 
@@ -232,18 +233,50 @@ class Curve:
     low: float
     high: float
     last: float
+    bottom: float
+    top: float
+    """What the picture's edges stand for."""
 
 
-def curve(rows: list[Row], key: str, width: int = 300, height: int = 60) -> Curve | None:
-    """The line of one value over time; None with fewer than two values."""
+def curve(
+    rows: list[Row], key: str, width: int = 300, height: int = 60, also: float | None = None
+) -> Curve | None:
+    """The line of one value over time; None with fewer than two values. The picture reaches to
+    `also`, too."""
     values = [(r["bin"].timestamp(), float(r[key])) for r in rows if r[key] is not None]
     if len(values) < 2:
         return None
     start, end = values[0][0], values[-1][0]
     low, high = min(v for _, v in values), max(v for _, v in values)
-    rise = (high - low) or 1.0
+    bottom, top = (low, high) if also is None else (min(low, also), max(high, also))
+    rise = (top - bottom) or 1.0
     points = " ".join(
-        f"{(at - start) / (end - start) * width:.1f},{height - (v - low) / rise * height:.1f}"
+        f"{(at - start) / (end - start) * width:.1f},{height - (v - bottom) / rise * height:.1f}"
         for at, v in values
     )
-    return Curve(points, low, high, values[-1][1])
+    return Curve(points, low, high, values[-1][1], bottom, top)
+
+
+@dataclass(frozen=True)
+class LimitCurve:
+    """A measure around an incident: its line, and how high the limit lies (None: no limit)."""
+
+    curve: Curve
+    limit: float | None
+    limit_y: float | None
+
+
+def limit_curve(chart: Chart, height: int = 60) -> LimitCurve | None:
+    """The side of each bin that is nearer to breaking the limit; None with fewer than two bins."""
+    limit = chart.limit
+    below = limit is not None and min(bin["min"] for bin in chart.bins) < limit
+    above = limit is None or max(bin["max"] for bin in chart.bins) >= limit
+    side = "min" if below and not above else "max"
+    rows = [{"bin": bin["at"], "value": bin[side]} for bin in chart.bins]
+    found = curve(rows, "value", height=height, also=limit)
+    if found is None:
+        return None
+    if limit is None:
+        return LimitCurve(found, None, None)
+    rise = (found.top - found.bottom) or 1.0
+    return LimitCurve(found, limit, round(height - (limit - found.bottom) / rise * height, 1))

@@ -17,6 +17,7 @@ from pilewatch.model import Kind, Status
 from pilewatch.policy import Policy
 from pilewatch.workflow.desk import Actor, act
 from pilewatch.workflow.tickets import BY_PEOPLE, Accept, Claim, TicketState
+from tests.api.test_explain import hot
 from tests.pages.conftest import PASSWORD, World
 
 
@@ -363,3 +364,17 @@ def test_every_word_exists_in_every_language(language: str) -> None:
                   (text, other[key])]  # fmt: skip
         assert fields[0] == fields[1], key
     assert set(ASKABLE) <= {state.value for state in TicketState}
+
+
+def test_a_ticket_shows_the_measure_and_the_limit_that_was_broken(world: World) -> None:
+    id = hot(world.db, world.community, datetime.now(UTC))
+    ticket = world.ticket("over-temperature")
+    world.db.execute("UPDATE incident SET ticket_id = %s WHERE id = %s", (ticket, id))
+    page = world.client("operator").get(f"/console/tickets/{ticket}").text
+    assert "measured 97, limit 80" in page and "limit 80 °C" in page
+    points = re.search(r'<polyline points="([^"]+)"/><line class="limit"[^>]*y1="([\d.]+)"', page)
+    assert points is not None
+    heights = [float(pair.split(",")[1]) for pair in points[1].split()]
+    assert len(heights) == 20
+    broken = [height < float(points[2]) for height in heights]
+    assert broken == [40 + 3 * minute > 80 for minute in range(20)]

@@ -220,7 +220,7 @@ SELECT p.*, count(c.id) AS chargers, count(c.id) FILTER (WHERE EXISTS (
 FROM (
     SELECT * FROM incident
     WHERE subject_kind IN ('gateway', 'site') AND family = ANY(%(families)s)
-      AND phase IN ('open', 'clearing')
+      AND phase IN ('open', 'clearing') AND detector <> 'alertmanager'
     FOR NO KEY UPDATE
 ) p
 LEFT JOIN charger c ON c.active
@@ -244,18 +244,6 @@ VALUES (%(key)s, %(topic)s, %(payload)s, %(now)s, %(now)s) ON CONFLICT DO NOTHIN
 
 -- name: notify
 SELECT pg_notify(%(channel)s, %(payload)s);
-
--- name: due_outbox
-SELECT id, key, topic, payload, attempts FROM outbox
-WHERE sent_at IS NULL AND dead_at IS NULL AND due_at <= %(now)s
-ORDER BY id LIMIT 100;
-
--- name: outbox_sent
-UPDATE outbox SET sent_at = %(now)s, attempts = attempts + 1, last_error = NULL WHERE id = %(id)s;
-
--- name: outbox_failed
-UPDATE outbox SET attempts = attempts + 1, last_error = %(error)s, due_at = %(due_at)s,
-                  dead_at = %(dead_at)s WHERE id = %(id)s;
 
 -- name: trim_quarantine
 DELETE FROM quarantine WHERE received_at < %(before)s OR id <= (
@@ -310,10 +298,12 @@ ON CONFLICT (connector_id, hour) DO UPDATE SET
 -- name: figures
 SELECT (SELECT count(*) FROM event) AS events,
        (SELECT extract(epoch FROM %(now)s - min(received_at)) FROM event) AS event_age,
-       (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND dead_at IS NULL) AS outbox,
-       (SELECT extract(epoch FROM %(now)s - min(created_at)) FROM outbox
-        WHERE sent_at IS NULL AND dead_at IS NULL) AS outbox_age,
-       (SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL) AS dead;
+       (SELECT count(*) FROM outbox WHERE sent_at IS NULL) AS outbox,
+       (SELECT extract(epoch FROM %(now)s - min(due_at)) FROM (
+            SELECT due_at FROM outbox WHERE routed_at IS NULL
+            UNION ALL SELECT due_at FROM delivery WHERE sent_at IS NULL AND dead_at IS NULL
+        ) w WHERE due_at <= %(now)s) AS outbox_age,
+       (SELECT count(*) FROM delivery WHERE dead_at IS NOT NULL) AS dead;
 
 -- name: incident_figures
 SELECT phase, severity, count(*) AS n FROM incident
