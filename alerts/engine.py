@@ -31,6 +31,7 @@ from pilewatch.model import SubjectKind
 from pilewatch.policy import Correlation, Policy
 from pilewatch.store.pool import Db
 from pilewatch.workflow.desk import ENGINE, Subject, act, get_ticket, open_ticket
+from pilewatch.workflow.escalation import sweep_promises
 from pilewatch.workflow.tickets import LIVE, Comment, ReturnClaim, TicketState
 from pilewatch.workflow.verification import sweep_repaired
 
@@ -97,6 +98,7 @@ class Engine:
         if drained:
             turn.sweep()
             sweep_repaired(self.db, self.policy, now)
+            sweep_promises(self.db, self.policy, now)
 
 
 class _Turn:

@@ -9,6 +9,7 @@ from fastapi import Path
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from pilewatch.faultcodes import FAULTS
+from pilewatch.workflow.tickets import PauseReason
 
 
 def _no_nul(text: str) -> str:
@@ -88,6 +89,15 @@ class ReasonRequest(_Request):
     model_config = _example(reason="the pile belongs to another company")
 
     reason: Text = Field(examples=["the pile belongs to another company"])
+
+
+class PauseRequest(_Request):
+    """What is waited for: a part, access to the place, better weather, or what the note says."""
+
+    model_config = _example(reason="part", note="socket ordered, three days")
+
+    reason: PauseReason = Field(examples=["part"])
+    note: Text | None = Field(None, examples=["socket ordered, three days"])
 
 
 class MergeRequest(_Request):
@@ -174,7 +184,11 @@ class Entry(BaseModel):
 
 
 class TicketAnswer(BaseModel):
-    """A ticket; `actions` are possible now, `timeline` comes with a single ticket only."""
+    """A ticket; `actions` are possible now, `timeline` comes with a single ticket only.
+
+    `deadline_at` is the promised repair. While `paused_at` is set the deadlines stand still;
+    `paused_s` are the pauses that are over. `escalation_level` is how far up it has been told.
+    """
 
     model_config = _example(
         id=7,
@@ -193,6 +207,14 @@ class TicketAnswer(BaseModel):
         assignee="wang",
         opened_at="2026-05-01T08:00:00Z",
         deadline_at="2026-05-03T08:00:00Z",
+        accept_by_at="2026-05-01T10:00:00Z",
+        arrive_by_at="2026-05-02T08:00:00Z",
+        accepted_at="2026-05-01T08:20:00Z",
+        arrived_at="2026-05-01T10:00:00Z",
+        paused_at=None,
+        pause_reason=None,
+        paused_s=0,
+        escalation_level=0,
         claimed_at="2026-05-01T10:30:00Z",
         verify_by_at="2026-05-04T10:30:00Z",
         verified_at=None,
@@ -230,6 +252,14 @@ class TicketAnswer(BaseModel):
     assignee: str | None
     opened_at: datetime
     deadline_at: datetime
+    accept_by_at: datetime | None
+    arrive_by_at: datetime | None
+    accepted_at: datetime | None
+    arrived_at: datetime | None
+    paused_at: datetime | None
+    pause_reason: str | None
+    paused_s: float
+    escalation_level: int
     claimed_at: datetime | None
     verify_by_at: datetime | None
     verified_at: datetime | None

@@ -16,6 +16,10 @@ RIGHTS: dict[str, frozenset[str]] = {
     "reopen": frozenset({"grid_worker", "operator", "admin"}),
     "merge": frozenset({"operator", "admin"}),
     "comment": _STAFF,
+    "pause": frozenset({"repairer", "operator", "admin"}),
+    "resume": frozenset({"repairer", "operator", "admin"}),
+    "plan": frozenset({"operator", "admin"}),
+    "silence": frozenset({"operator", "admin"}),
     "inspect": frozenset({"grid_worker", "admin"}),
     "quarantine": frozenset({"operator", "admin"}),
 }

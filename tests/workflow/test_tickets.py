@@ -36,7 +36,7 @@ POLICY = Policy()
 def _ticket(severity: int = 2) -> Ticket:
     return Ticket(
         1, TicketState.OPEN, "connector", 7, 1, 1, 7, "relay-open", "relay", severity,
-        NOW, NOW + POLICY.repair_within(severity),
+        NOW, NOW + POLICY.deadlines.promised("repair", severity),
     )  # fmt: skip
 
 
