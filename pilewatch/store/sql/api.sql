@@ -71,7 +71,10 @@ ORDER BY c.id LIMIT %(limit)s;
 -- name: incidents
 SELECT i.id, i.code, i.family, i.severity, i.effect, i.detector, i.phase, i.subject_kind,
        s.code AS site, g.code AS gateway, c.code AS charger, n.number AS connector, i.parent_id,
-       i.ticket_id, i.started_at, i.opened_at, i.quiet_since, i.ended_at, i.evidence
+       i.ticket_id, i.started_at, i.opened_at, i.quiet_since, i.ended_at, i.evidence,
+       i.planned_by, i.planned_until,
+       (SELECT q.id FROM silence_over(i.subject_kind, i.subject_id, i.code, i.severity, %(now)s) q
+        WHERE i.phase IN ('pending', 'open', 'clearing', 'member')) AS silenced_by
 FROM incident i
 JOIN site s ON s.id = i.site_id
 LEFT JOIN gateway g ON i.subject_kind = 'gateway' AND g.id = i.subject_id

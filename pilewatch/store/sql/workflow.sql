@@ -74,8 +74,12 @@ VALUES (%(ticket_id)s, %(at)s, %(actor_kind)s, %(person_id)s, %(action)s, %(from
 RETURNING id;
 
 -- name: add_outbox
-INSERT INTO outbox (key, topic, payload, created_at, due_at)
-VALUES (%(key)s, %(topic)s, %(payload)s, %(now)s, %(now)s);
+INSERT INTO outbox (key, topic, payload, created_at, due_at, silence_id)
+SELECT %(key)s, %(topic)s, m.payload, %(now)s, coalesce(q.to_at, %(now)s), q.id
+FROM (SELECT %(payload)s::jsonb AS payload) m
+LEFT JOIN LATERAL silence_over(
+    m.payload ->> 'subject_kind', (m.payload ->> 'subject_id')::bigint, m.payload ->> 'code',
+    (m.payload ->> 'severity')::integer, %(now)s) q ON true;
 
 -- name: notify
 SELECT pg_notify(%(channel)s, %(payload)s);
