@@ -210,9 +210,12 @@ def board(tickets: list[Row], incidents: list[Row], wanted: Wanted, now: datetim
     """Fold incidents under their tickets and members under their parents."""
     by_ticket: dict[int | None, list[Row]] = {}
     by_parent: dict[int | None, list[Row]] = {}
+    shown = {ticket["id"] for ticket in tickets}
     for incident in incidents:
         if incident["parent_id"] is not None:
             by_parent.setdefault(incident["parent_id"], []).append(incident)
+        elif incident["planned_until"] is not None and incident["ticket_id"] not in shown:
+            by_ticket.setdefault(None, []).append(incident)
         else:
             by_ticket.setdefault(incident["ticket_id"], []).append(incident)
     matters = []

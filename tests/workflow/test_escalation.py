@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from pilewatch.model import SubjectKind
+from pilewatch.policy import Deadlines, Hours, Policy
 from pilewatch.store.pool import Db, connect
 from pilewatch.workflow.desk import ENGINE, Actor, Subject, act, open_ticket
 from pilewatch.workflow.escalation import sweep_promises
@@ -91,8 +92,6 @@ def test_a_pause_and_a_claim_stop_the_ladder(community: Community) -> None:
 
 def test_an_area_counts_its_own_hours(community: Community) -> None:
     c = community
-    from pilewatch.policy import Deadlines, Hours, Policy
-
     working = Deadlines(accept=Hours(1, 1, 1), working=frozenset({1, 2, 3}))
     c.policy = Policy(areas={"a": working})
     ticket = _open(c)  # 16:00 on Labour Day in Shanghai

@@ -313,9 +313,12 @@ ON CONFLICT (connector_id, hour) DO UPDATE SET
 -- name: figures
 SELECT (SELECT count(*) FROM event) AS events,
        (SELECT extract(epoch FROM %(now)s - min(received_at)) FROM event) AS event_age,
-       (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND dead_at IS NULL) AS outbox,
-       (SELECT extract(epoch FROM %(now)s - min(created_at)) FROM outbox
-        WHERE sent_at IS NULL AND dead_at IS NULL) AS outbox_age,
+       (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND dead_at IS NULL
+           AND (silence_id IS NULL OR due_at <= %(now)s)) AS outbox,
+       (SELECT extract(epoch FROM %(now)s - min(
+            CASE WHEN silence_id IS NULL THEN created_at ELSE due_at END)) FROM outbox
+        WHERE sent_at IS NULL AND dead_at IS NULL
+          AND (silence_id IS NULL OR due_at <= %(now)s)) AS outbox_age,
        (SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL) AS dead;
 
 -- name: incident_figures
@@ -325,3 +328,17 @@ WHERE phase IN ('pending', 'open', 'clearing', 'member') GROUP BY phase, severit
 -- name: ticket_figures
 SELECT state, severity, count(*) AS n FROM ticket
 WHERE state NOT IN ('closed', 'rejected', 'merged') GROUP BY state, severity;
+
+-- name: paused_figures
+SELECT pause_reason AS reason, count(*) AS n FROM ticket
+WHERE paused_at IS NOT NULL GROUP BY pause_reason;
+
+-- name: late_figures
+-- While the clock stands a promise is late only if it was so before.
+SELECT count(*) FILTER (WHERE accepted_at IS NULL AND accept_by_at < moment) AS accept,
+       count(*) FILTER (WHERE arrived_at IS NULL AND arrive_by_at < moment) AS arrive,
+       count(*) FILTER (WHERE deadline_at < moment) AS repair
+FROM (
+    SELECT *, coalesce(paused_at, %(now)s) AS moment FROM ticket
+    WHERE state IN ('open', 'assigned', 'accepted', 'repairing', 'reopened')
+) t;
