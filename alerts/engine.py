@@ -31,6 +31,8 @@ from pilewatch.model import SubjectKind
 from pilewatch.policy import Correlation, Policy
 from pilewatch.store.pool import Db
 from pilewatch.workflow.desk import ENGINE, Subject, act, get_ticket, open_ticket
+from pilewatch.workflow.downtime import end_plan, ended_plans, plan_incident
+from pilewatch.workflow.escalation import sweep_promises
 from pilewatch.workflow.tickets import LIVE, Comment, ReturnClaim, TicketState
 from pilewatch.workflow.verification import sweep_repaired
 
@@ -97,6 +99,7 @@ class Engine:
         if drained:
             turn.sweep()
             sweep_repaired(self.db, self.policy, now)
+            sweep_promises(self.db, self.policy, now)
 
 
 class _Turn:
@@ -183,6 +186,14 @@ class _Turn:
         self._read_meters()
         self._look_at_controllers()
         self._judge_parents()
+        self._end_plans()
+
+    def _end_plans(self) -> None:
+        """What is still there after its planned downtime is an ordinary incident."""
+        for row in ended_plans(self.db, self.now):
+            incident = self.ledger.keep(incident_from(row))
+            end_plan(self.db, row["id"])
+            self._announce(incident, self.now)
 
     def _listen(self) -> None:
         """Who no longer speaks, and who speaks again."""
@@ -293,7 +304,15 @@ class _Turn:
             cause = near and correlation.shared_cause(incident.key, Near(**near), self._rule)
             if cause:
                 return self._correlate(incident, cause)
-        incident = self.ledger.write(incident)
+        return self._announce(self.ledger.write(incident))
+
+    def _announce(self, incident: Incident, at: datetime | None = None) -> Incident:
+        """A ticket and a notification, unless it is planned at this moment (or when it opened)."""
+        assert incident.id is not None
+        subject = Subject(incident.key.subject_kind, incident.key.subject_id)
+        at = at or incident.opened_at or self.now
+        if plan_incident(self.db, self.policy, at, incident.id, subject):
+            return incident
         incident = self._to_ticket(incident)
         self.ledger.tell(incident, "opened", self.now)
         return incident
@@ -318,8 +337,7 @@ class _Turn:
                     evidence={"first": incident.evidence.get("first")},
                 )
             )
-            parent = self._to_ticket(parent)
-            self.ledger.tell(parent, "opened", self.now)
+            parent = self._announce(parent)
         assert parent.id is not None
         values = {
             "subject_kind": key.subject_kind.value,
@@ -363,7 +381,7 @@ class _Turn:
                 said: dict[str, Any] = {"incident": incident.id}
                 gone = Comment(None, "incident-cleared", said)
                 act(self.db, self.policy, self.now, ticket.id, gone, ENGINE)
-        if incident.parent_id is None:
+        if incident.parent_id is None and incident.ticket_id is not None:
             self.ledger.tell(incident, "cleared", self.now)
         if incident.key.subject_kind in (SubjectKind.GATEWAY, SubjectKind.SITE):
             for row in self.db.execute(SQL["members"], {"parent_id": incident.id}).fetchall():

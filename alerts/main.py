@@ -138,6 +138,8 @@ def run(settings: Settings) -> int:
     except (BadPolicy, BadReceivers) as error:
         _LOG.error(str(error))
         return 2
+    for warning in process.policy.warnings(utc_now()):
+        _LOG.warning(warning)
     serve_metrics(settings.metrics)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: process.stop.set())

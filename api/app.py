@@ -7,10 +7,22 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
+import structlog
 from fastapi import Depends, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-from api import alertmanager, deliveries, document, explain, history, live, models, problems, routes
+from api import (
+    alertmanager,
+    deliveries,
+    document,
+    explain,
+    history,
+    live,
+    models,
+    planning,
+    problems,
+    routes,
+)
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
 from api.metrics import Measured, Metrics
@@ -21,6 +33,8 @@ from pilewatch.policy import load_policy
 from pilewatch.settings import Settings
 from pilewatch.store.migrate import all_migrations
 from pilewatch.store.pool import connect, open_pool
+
+_LOG = structlog.get_logger()
 
 
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
@@ -48,6 +62,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         lifespan=lifespan,
     )
     policy = load_policy(settings.alerts.policy_file)
+    for warning in policy.warnings(clock()):
+        _LOG.warning(warning)
     app.state.context = Context(settings, policy, clock, pool)
     app.state.live = streams
     app.state.places = asyncio.Semaphore(settings.database.pool_size)
@@ -58,6 +74,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     routers = (
         *(routes.router, routes.orders, history.router, live.router),
         *(explain.router, deliveries.router, alertmanager.orders),
+        *(planning.router, planning.orders),
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])

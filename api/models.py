@@ -9,6 +9,8 @@ from fastapi import Path
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from pilewatch.faultcodes import FAULTS
+from pilewatch.workflow.downtime import DowntimeKind, ScopeKind
+from pilewatch.workflow.tickets import PauseReason
 
 
 def _no_nul(text: str) -> str:
@@ -37,6 +39,16 @@ Code = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_no_nul
 FaultCode = Annotated[str, AfterValidator(_fault)]
 Port = Annotated[int, Field(ge=1, le=999)]
 Big = 2**63 - 1
+
+
+def _near(moment: datetime) -> datetime:
+    if not 2020 <= moment.year <= 2100:
+        raise ValueError("a moment between 2020 and 2100 is needed")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_near)]
+"""A moment of a plan, with its offset from UTC."""
 PathCode = Annotated[
     str,
     Path(min_length=1, max_length=64, pattern=r"^[^\x00]+$", description="Its code"),
@@ -88,6 +100,15 @@ class ReasonRequest(_Request):
     model_config = _example(reason="the pile belongs to another company")
 
     reason: Text = Field(examples=["the pile belongs to another company"])
+
+
+class PauseRequest(_Request):
+    """What is waited for: a part, access to the place, better weather, or what the note says."""
+
+    model_config = _example(reason="part", note="socket ordered, three days")
+
+    reason: PauseReason = Field(examples=["part"])
+    note: Text | None = Field(None, examples=["socket ordered, three days"])
 
 
 class MergeRequest(_Request):
@@ -150,6 +171,129 @@ class InspectionRequest(_Request):
     note: Text | None = None
 
 
+class DowntimeRequest(_Request):
+    """What is planned. A connector is the number of a port on the charger of this code."""
+
+    model_config = _example(
+        scope="site",
+        code="wanhe-1a",
+        kind="power-cut",
+        from_at="2026-05-06T00:00:00Z",
+        to_at="2026-05-06T06:00:00Z",
+        reason="work on the transformer",
+        reference="停电公告 2026-118",
+    )
+
+    scope: ScopeKind = Field(examples=["site"])
+    code: Code = Field(examples=["wanhe-1a"])
+    connector: Port | None = Field(None, examples=[3])
+    kind: DowntimeKind = Field(examples=["power-cut"])
+    from_at: Moment
+    to_at: Moment
+    reason: Text = Field(examples=["work on the transformer"])
+    reference: Text | None = Field(None, examples=["停电公告 2026-118"])
+
+
+class DowntimeChange(_Request):
+    """What is to be another one; what is left out stays."""
+
+    model_config = _example(to_at="2026-05-06T08:00:00Z", reason="the work takes longer")
+
+    to_at: Moment | None = None
+    reason: Text | None = None
+    reference: Text | None = None
+
+
+class SilenceRequest(_Request):
+    """What fits all that is named; at least one thing is. Danger to people needs `severity` 1."""
+
+    model_config = _example(
+        charger="WH-E01", code="weak-signal", to_at="2026-05-08T00:00:00Z", reason="antenna ordered"
+    )
+
+    site: Code | None = Field(None, examples=["wanhe-1a"])
+    charger: Code | None = Field(None, examples=["WH-E01"])
+    code: FaultCode | None = Field(None, examples=["weak-signal"])
+    severity: int | None = Field(None, ge=1, le=3, examples=[3])
+    to_at: Moment
+    reason: Text = Field(examples=["antenna ordered"])
+
+
+class SilenceChange(_Request):
+    """What is to be another one; what is left out stays."""
+
+    model_config = _example(to_at="2026-05-10T00:00:00Z")
+
+    to_at: Moment | None = None
+    reason: Text | None = None
+
+
+class DowntimeAnswer(BaseModel):
+    """A planned downtime; `incidents` is how many it explains."""
+
+    model_config = _example(
+        id=3,
+        scope="site",
+        code="wanhe-1a",
+        connector=None,
+        kind="power-cut",
+        from_at="2026-05-06T00:00:00Z",
+        to_at="2026-05-06T06:00:00Z",
+        reason="work on the transformer",
+        reference="停电公告 2026-118",
+        entered_by="li",
+        entered_at="2026-05-01T08:00:00Z",
+        cancelled_at=None,
+        incidents=0,
+    )
+
+    id: int
+    scope: str
+    code: str
+    connector: int | None
+    kind: str
+    from_at: datetime
+    to_at: datetime
+    reason: str
+    reference: str | None
+    entered_by: str
+    entered_at: datetime
+    cancelled_at: datetime | None
+    incidents: int
+
+
+class SilenceAnswer(BaseModel):
+    """A silence; `held` is how many notifications it held or holds back."""
+
+    model_config = _example(
+        id=2,
+        site=None,
+        charger="WH-E01",
+        code="weak-signal",
+        severity=None,
+        from_at="2026-05-01T08:00:00Z",
+        to_at="2026-05-08T00:00:00Z",
+        reason="antenna ordered",
+        entered_by="li",
+        entered_at="2026-05-01T08:00:00Z",
+        active=True,
+        held=1,
+    )
+
+    id: int
+    site: str | None
+    charger: str | None
+    code: str | None
+    severity: int | None
+    from_at: datetime
+    to_at: datetime
+    reason: str
+    entered_by: str
+    entered_at: datetime
+    active: bool
+    held: int
+
+
 class Subject(BaseModel):
     """What a matter is about, by the codes of the registry."""
 
@@ -174,7 +318,11 @@ class Entry(BaseModel):
 
 
 class TicketAnswer(BaseModel):
-    """A ticket; `actions` are possible now, `timeline` comes with a single ticket only."""
+    """A ticket; `actions` are possible now, `timeline` comes with a single ticket only.
+
+    `deadline_at` is the promised repair. While `paused_at` is set the deadlines stand still;
+    `paused_s` are the pauses that are over. `escalation_level` is how far up it has been told.
+    """
 
     model_config = _example(
         id=7,
@@ -193,6 +341,14 @@ class TicketAnswer(BaseModel):
         assignee="wang",
         opened_at="2026-05-01T08:00:00Z",
         deadline_at="2026-05-03T08:00:00Z",
+        accept_by_at="2026-05-01T10:00:00Z",
+        arrive_by_at="2026-05-02T08:00:00Z",
+        accepted_at="2026-05-01T08:20:00Z",
+        arrived_at="2026-05-01T10:00:00Z",
+        paused_at=None,
+        pause_reason=None,
+        paused_s=0,
+        escalation_level=0,
         claimed_at="2026-05-01T10:30:00Z",
         verify_by_at="2026-05-04T10:30:00Z",
         verified_at=None,
@@ -230,6 +386,14 @@ class TicketAnswer(BaseModel):
     assignee: str | None
     opened_at: datetime
     deadline_at: datetime
+    accept_by_at: datetime | None
+    arrive_by_at: datetime | None
+    accepted_at: datetime | None
+    arrived_at: datetime | None
+    paused_at: datetime | None
+    pause_reason: str | None
+    paused_s: float
+    escalation_level: int
     claimed_at: datetime | None
     verify_by_at: datetime | None
     verified_at: datetime | None
@@ -247,7 +411,11 @@ class TicketAnswer(BaseModel):
 
 
 class IncidentAnswer(BaseModel):
-    """A machine-detected problem with its evidence."""
+    """A machine-detected problem with its evidence.
+
+    `planned_by` is the downtime that explains it, without a ticket while `planned_until` is set;
+    `silenced_by` is the silence that holds its notifications back at present.
+    """
 
     model_config = _example(
         id=4,
@@ -271,6 +439,9 @@ class IncidentAnswer(BaseModel):
         quiet_since=None,
         ended_at=None,
         evidence={"first": {"status": "faulted"}},
+        planned_by=None,
+        planned_until=None,
+        silenced_by=None,
     )
 
     id: int
@@ -288,6 +459,9 @@ class IncidentAnswer(BaseModel):
     quiet_since: datetime | None
     ended_at: datetime | None
     evidence: dict[str, Any]
+    planned_by: int | None
+    planned_until: datetime | None
+    silenced_by: int | None
 
 
 class SiteAnswer(BaseModel):

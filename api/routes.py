@@ -21,8 +21,10 @@ from pilewatch.workflow.tickets import (
     Claim,
     Comment,
     Merge,
+    Pause,
     Reject,
     Reopen,
+    Resume,
     Start,
     TicketState,
     possible,
@@ -386,6 +388,32 @@ def comment(
     return _do(ask, id, "comment", Comment(body.text), response, if_match)
 
 
+@orders.post(
+    "/tickets/{id}/pause",
+    response_model=_TICKET,
+    summary="Stop the clock with a reason",
+    tags=["tickets"],
+    **problems.for_staff(404, 409, 412),
+)
+def pause(
+    id: Id, body: models.PauseRequest, response: Response, ask: Ask, if_match: IfMatch = None
+) -> Any:
+    """Nothing can be done until something comes; the deadlines stand still."""
+    return _do(ask, id, "pause", Pause(body.reason, body.note), response, if_match)
+
+
+@orders.post(
+    "/tickets/{id}/resume",
+    response_model=_TICKET,
+    summary="Let the clock run again",
+    tags=["tickets"],
+    **problems.for_staff(404, 409, 412),
+)
+def resume(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
+    """Deadlines that were still to come move by the pause; the timeline tells old and new."""
+    return _do(ask, id, "resume", Resume(), response, if_match)
+
+
 # --- residents and grid workers
 
 
@@ -568,4 +596,5 @@ def _with_subject(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ticket(row: dict[str, Any]) -> dict[str, Any]:
-    return {**_with_subject(row), "actions": possible(TicketState(row["state"]))}
+    can = possible(TicketState(row["state"]), paused=row["paused_at"] is not None)
+    return {**_with_subject(row), "actions": can}

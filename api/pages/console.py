@@ -1,7 +1,7 @@
 """Staff pages: the board, a ticket, a charger, the quarantine."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Depends, Form, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -25,9 +25,12 @@ from pilewatch.workflow.tickets import (
     Assign,
     Claim,
     Comment,
+    Pause,
+    PauseReason,
     Refused,
     Reject,
     Reopen,
+    Resume,
     Start,
     TicketState,
 )
@@ -50,10 +53,11 @@ def _form(
     remedy: Annotated[str, Form(max_length=_FIELD)] = "",
     part: Annotated[str, Form(max_length=_FIELD)] = "",
     note: Annotated[str, Form(max_length=_FIELD)] = "",
+    reason: Annotated[str, Form(max_length=20)] = "",
 ) -> dict[str, str]:
     fields = {
         **{"csrf": csrf, "version": version, "company": company, "assignee": assignee},
-        **{"cause": cause, "remedy": remedy, "part": part, "note": note},
+        **{"cause": cause, "remedy": remedy, "part": part, "note": note, "reason": reason},
     }
     if any("\0" in text for text in fields.values()):
         raise Problem(422, "the character NUL cannot be kept")
@@ -133,6 +137,13 @@ def _action(  # noqa: PLR0911 - one case for each action
             return Reject(note)
         case "reopen":
             return Reopen(note)
+        case "pause":
+            for known in get_args(PauseReason):
+                if known == fields["reason"]:
+                    return Pause(known, note or None)
+            raise Problem(422, "reason: part, access, weather or other")
+        case "resume":
+            return Resume()
         case "comment" if note:
             return Comment(note)
     raise Problem(404 if word != "comment" else 422, "there is no such action")
@@ -183,6 +194,7 @@ def _ticket(
         refused=refused,
         given={**empty, **(given or {})},
         actions=can,
+        pause_reasons=get_args(PauseReason),
         companies=_rows(ask, "companies") if "assign" in can else [],
         repairers=_rows(ask, "repairers") if "assign" in can else [],
     )
@@ -254,7 +266,7 @@ def _show(
     t: Speech = speech(request, ask.now, zone)
     return show(
         request, t, template, status=status, caller=ask.caller, csrf=ask.csrf, private=True,
-        seen=seen, proof=proof, overdue=views.overdue,
+        seen=seen, proof=proof, overdue=views.overdue, next_due=views.next_due,
         sees_quarantine=ask.caller.role in RIGHTS["quarantine"], **values,
     )  # fmt: skip
 

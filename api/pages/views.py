@@ -183,19 +183,40 @@ class Wanted:
         )
 
 
+@dataclass(frozen=True)
+class Due:
+    """The promise that is due next: its word and its moment."""
+
+    promise: str
+    at: datetime
+
+
+def next_due(ticket: Row) -> Due:
+    """The earliest promise not kept yet; `repair` where only that is left."""
+    open_ones = [Due("repair", ticket["deadline_at"])]
+    if ticket["accepted_at"] is None and ticket["accept_by_at"] is not None:
+        open_ones.append(Due("accept", ticket["accept_by_at"]))
+    if ticket["arrived_at"] is None and ticket["arrive_by_at"] is not None:
+        open_ones.append(Due("arrive", ticket["arrive_by_at"]))
+    return min(open_ones, key=lambda due: due.at)
+
+
 def overdue(ticket: Row, now: datetime) -> bool:
-    """The promise is broken: not repaired and past its deadline."""
+    """A promise is broken: neither repaired nor paused, and past what is due next."""
     repaired = ticket["state"] in ASKABLE or ticket["state"] in FINAL
-    return not repaired and bool(ticket["deadline_at"] < now)
+    return not repaired and next_due(ticket).at < (ticket["paused_at"] or now)
 
 
 def board(tickets: list[Row], incidents: list[Row], wanted: Wanted, now: datetime) -> Board:
     """Fold incidents under their tickets and members under their parents."""
     by_ticket: dict[int | None, list[Row]] = {}
     by_parent: dict[int | None, list[Row]] = {}
+    shown = {ticket["id"] for ticket in tickets}
     for incident in incidents:
         if incident["parent_id"] is not None:
             by_parent.setdefault(incident["parent_id"], []).append(incident)
+        elif incident["planned_until"] is not None and incident["ticket_id"] not in shown:
+            by_ticket.setdefault(None, []).append(incident)
         else:
             by_ticket.setdefault(incident["ticket_id"], []).append(incident)
     matters = []
@@ -222,7 +243,8 @@ def board(tickets: list[Row], incidents: list[Row], wanted: Wanted, now: datetim
 def actions(ticket: Row, rights: Iterable[str], state: Any) -> list[str]:
     """What this caller may do with the ticket now."""
     allowed = set(rights)
-    return [word for word in possible(state) if word in allowed and word != "merge"]
+    can = possible(state, paused=ticket["paused_at"] is not None)
+    return [word for word in can if word in allowed and word != "merge"]
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,10 @@ class Speech:
         )
         return str(get_datetime_format("medium", self._locale)).format(time, day)
 
+    def told(self, moment: str | None) -> str:
+        """Day and time of what the timeline tells as text; a dash where there was none."""
+        return "–" if moment is None else self.when(datetime.fromisoformat(moment))
+
     def clock(self, moment: datetime) -> str:
         """Time of day with seconds at the place."""
         return format_skeleton("Hms", moment, tzinfo=self.zone, locale=self._locale)

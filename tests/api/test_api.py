@@ -110,6 +110,10 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
     "comment": ("POST", "/tickets/{id}/comments", {"text": "a"}),
     "inspect": ("POST", "/inspections", {"id": str(uuid4()), "charger": "C0", "passed": True}),
     "quarantine": ("GET", "/quarantine", None),
+    "pause": ("POST", "/tickets/{id}/pause", {"reason": "part"}),
+    "resume": ("POST", "/tickets/{id}/resume", None),
+    "plan": ("DELETE", "/downtimes/{id}", None),
+    "silence": ("DELETE", "/silences/{id}", None),
 }
 
 

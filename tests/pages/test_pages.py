@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Formatter
+from typing import get_args
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,9 +15,9 @@ from api.pages.words import LOCALES, catalogue
 from api.people import ROLES, set_password
 from pilewatch.faultcodes import FAULTS
 from pilewatch.model import Kind, Status
-from pilewatch.policy import Policy
+from pilewatch.policy import PROMISES, Escalation, Policy
 from pilewatch.workflow.desk import Actor, act
-from pilewatch.workflow.tickets import BY_PEOPLE, Accept, Claim, TicketState
+from pilewatch.workflow.tickets import BY_PEOPLE, Accept, Claim, PauseReason, TicketState
 from tests.api.test_explain import hot
 from tests.pages.conftest import PASSWORD, World
 
@@ -329,6 +330,9 @@ def _families() -> set[str]:
         *(f"role.{role}" for role in ROLES),
         *(f"say.{code}" for code in SAYINGS),
         *(f"observation.{kind}" for kind in kinds),
+        *(f"pause.{reason}" for reason in get_args(PauseReason)),
+        *(f"{family}.{word}" for family in ("promise", "promised") for word in PROMISES),
+        *(f"ladder.{step.to}" for step in Escalation().steps),
         *(f"do.{word}" for word in BY_PEOPLE if word != "merge"),
         *(f"guide.{kind}.{step}" for kind in ("ebike", "car") for step in range(1, 5)),
         *(f"proof.{kind}" for kind in ("session", "idle", "online", "inspection")),

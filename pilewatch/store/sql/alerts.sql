@@ -213,21 +213,22 @@ SELECT * FROM incident WHERE parent_id = %(parent_id)s AND phase = 'member'
 ORDER BY id FOR NO KEY UPDATE;
 
 -- name: parents
-SELECT p.*, count(c.id) AS chargers, count(c.id) FILTER (WHERE EXISTS (
-    SELECT FROM incident i WHERE i.subject_kind = 'charger' AND i.subject_id = c.id
-      AND i.family = p.family AND i.phase IN ('pending', 'open', 'member')
-      AND i.quiet_since IS NULL)) AS ill
+SELECT p.*, n.chargers, n.ill
 FROM (
     SELECT * FROM incident
     WHERE subject_kind IN ('gateway', 'site') AND family = ANY(%(families)s)
       AND phase IN ('open', 'clearing') AND detector <> 'alertmanager'
     FOR NO KEY UPDATE
 ) p
-LEFT JOIN charger c ON c.active
-    AND CASE p.subject_kind WHEN 'gateway' THEN c.gateway_id ELSE c.site_id END = p.subject_id
-GROUP BY p.id, p.subject_kind, p.subject_id, p.site_id, p.charger_id, p.connector_id, p.code,
-         p.family, p.severity, p.effect, p.detector, p.phase, p.parent_id, p.ticket_id,
-         p.started_at, p.opened_at, p.quiet_since, p.ended_at, p.due_at, p.evidence
+CROSS JOIN LATERAL (
+    SELECT count(*) AS chargers, count(*) FILTER (WHERE EXISTS (
+        SELECT FROM incident i WHERE i.subject_kind = 'charger' AND i.subject_id = c.id
+          AND i.family = p.family AND i.phase IN ('pending', 'open', 'member')
+          AND i.quiet_since IS NULL)) AS ill
+    FROM charger c
+    WHERE c.active
+      AND CASE p.subject_kind WHEN 'gateway' THEN c.gateway_id ELSE c.site_id END = p.subject_id
+) n
 ORDER BY p.id;
 
 -- name: live_parent_of
@@ -239,8 +240,12 @@ WHERE p.family = %(family)s AND p.phase = 'open'
 ORDER BY p.subject_kind DESC LIMIT 1;
 
 -- name: add_outbox
-INSERT INTO outbox (key, topic, payload, created_at, due_at)
-VALUES (%(key)s, %(topic)s, %(payload)s, %(now)s, %(now)s) ON CONFLICT DO NOTHING;
+INSERT INTO outbox (key, topic, payload, created_at, due_at, silence_id)
+SELECT %(key)s, %(topic)s, m.payload, %(now)s, coalesce(q.to_at, %(now)s), q.id
+FROM (SELECT %(payload)s::jsonb AS payload) m
+LEFT JOIN LATERAL silence_over(
+    m.payload ->> 'subject_kind', (m.payload ->> 'subject_id')::bigint, m.payload ->> 'code',
+    (m.payload ->> 'severity')::integer, %(now)s) q ON true ON CONFLICT DO NOTHING;
 
 -- name: notify
 SELECT pg_notify(%(channel)s, %(payload)s);
@@ -298,7 +303,8 @@ ON CONFLICT (connector_id, hour) DO UPDATE SET
 -- name: figures
 SELECT (SELECT count(*) FROM event) AS events,
        (SELECT extract(epoch FROM %(now)s - min(received_at)) FROM event) AS event_age,
-       (SELECT count(*) FROM outbox WHERE sent_at IS NULL) AS outbox,
+       (SELECT count(*) FROM outbox
+        WHERE sent_at IS NULL AND (silence_id IS NULL OR due_at <= %(now)s)) AS outbox,
        (SELECT extract(epoch FROM %(now)s - min(due_at)) FROM (
             SELECT due_at FROM outbox WHERE routed_at IS NULL
             UNION ALL SELECT due_at FROM delivery WHERE sent_at IS NULL AND dead_at IS NULL
@@ -312,3 +318,17 @@ WHERE phase IN ('pending', 'open', 'clearing', 'member') GROUP BY phase, severit
 -- name: ticket_figures
 SELECT state, severity, count(*) AS n FROM ticket
 WHERE state NOT IN ('closed', 'rejected', 'merged') GROUP BY state, severity;
+
+-- name: paused_figures
+SELECT pause_reason AS reason, count(*) AS n FROM ticket
+WHERE paused_at IS NOT NULL GROUP BY pause_reason;
+
+-- name: late_figures
+-- While the clock stands a promise is late only if it was so before.
+SELECT count(*) FILTER (WHERE accepted_at IS NULL AND accept_by_at < moment) AS accept,
+       count(*) FILTER (WHERE arrived_at IS NULL AND arrive_by_at < moment) AS arrive,
+       count(*) FILTER (WHERE deadline_at < moment) AS repair
+FROM (
+    SELECT *, coalesce(paused_at, %(now)s) AS moment FROM ticket
+    WHERE state IN ('open', 'assigned', 'accepted', 'repairing', 'reopened')
+) t;

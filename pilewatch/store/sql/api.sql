@@ -71,7 +71,10 @@ ORDER BY c.id LIMIT %(limit)s;
 -- name: incidents
 SELECT i.id, i.code, i.family, i.severity, i.effect, i.detector, i.phase, i.subject_kind,
        s.code AS site, g.code AS gateway, c.code AS charger, n.number AS connector, i.parent_id,
-       i.ticket_id, i.started_at, i.opened_at, i.quiet_since, i.ended_at, i.evidence
+       i.ticket_id, i.started_at, i.opened_at, i.quiet_since, i.ended_at, i.evidence,
+       i.planned_by, i.planned_until,
+       (SELECT q.id FROM silence_over(i.subject_kind, i.subject_id, i.code, i.severity, %(now)s) q
+        WHERE i.phase IN ('pending', 'open', 'clearing', 'member')) AS silenced_by
 FROM incident i
 JOIN site s ON s.id = i.site_id
 LEFT JOIN gateway g ON i.subject_kind = 'gateway' AND g.id = i.subject_id
@@ -88,7 +91,10 @@ ORDER BY i.id DESC LIMIT %(limit)s;
 -- name: tickets
 SELECT t.id, t.state, t.code, t.family, t.severity, t.subject_kind, s.code AS site,
        g.code AS gateway, c.code AS charger, n.number AS connector, co.code AS company,
-       p.login AS assignee, t.opened_at, t.deadline_at, t.claimed_at, t.verify_by_at,
+       p.login AS assignee, t.opened_at, t.deadline_at, t.accept_by_at, t.arrive_by_at,
+       t.accepted_at, t.arrived_at, t.paused_at, t.pause_reason, t.paused_s,
+       greatest(t.accept_level, t.arrive_level, t.repair_level) AS escalation_level,
+       t.claimed_at, t.verify_by_at,
        t.verified_at, t.closed_at, t.evidence, t.cause, t.remedy, t.part, t.merged_into,
        t.reopened, t.version, (SELECT count(*) FROM report r WHERE r.ticket_id = t.id) AS reports
 FROM ticket t

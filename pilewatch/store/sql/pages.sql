@@ -69,6 +69,10 @@ WHERE r.id = %(id)s;
 -- name: tickets
 -- Live ones by urgency, or a single one in any state, or a charger's latest.
 SELECT t.id, t.state, t.code, t.family, t.severity, t.subject_kind, t.opened_at, t.deadline_at,
+       t.accept_by_at, t.arrive_by_at, t.accepted_at, t.arrived_at, t.paused_at, t.pause_reason,
+       t.paused_s, greatest(t.accept_level, t.arrive_level, t.repair_level) AS escalation_level,
+       (SELECT q.to_at FROM silence_over(t.subject_kind, t.subject_id, t.code, t.severity,
+                                         %(now)s) q) AS silenced_until,
        t.claimed_at, t.verify_by_at, t.verified_at, t.closed_at, t.evidence, t.cause, t.remedy,
        t.part, t.merged_into, t.reopened, t.version, t.site_id, s.code AS site,
        s.name AS site_name, gw.code AS gateway, c.code AS charger, c.label, n.number,
@@ -87,14 +91,19 @@ WHERE (%(id)s::bigint IS NULL OR t.id = %(id)s)
   AND (%(company_id)s::bigint IS NULL OR t.company_id = %(company_id)s
        OR t.assignee_id = %(person_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
-ORDER BY CASE WHEN %(live)s THEN t.severity END, CASE WHEN %(live)s THEN t.deadline_at END,
+ORDER BY CASE WHEN %(live)s THEN t.severity END,
+         CASE WHEN %(live)s THEN t.paused_at IS NOT NULL END,
+         CASE WHEN %(live)s THEN least(
+             CASE WHEN t.accepted_at IS NULL THEN t.accept_by_at END,
+             CASE WHEN t.arrived_at IS NULL THEN t.arrive_by_at END, t.deadline_at) END,
          t.id DESC
 LIMIT %(limit)s;
 
 -- name: incidents
 -- Live ones, those of a ticket, or a charger's latest; members come with their parent's id.
 SELECT i.id, i.code, i.severity, i.phase, i.detector, i.subject_kind, i.started_at, i.opened_at,
-       i.quiet_since, i.ended_at, i.parent_id, i.ticket_id, i.evidence, s.code AS site,
+       i.quiet_since, i.ended_at, i.parent_id, i.ticket_id, i.evidence, i.planned_until,
+       s.code AS site,
        s.name AS site_name, gw.code AS gateway, c.code AS charger, c.label, n.number
 FROM incident i
 JOIN site s ON s.id = i.site_id

@@ -22,9 +22,11 @@ FROM site s WHERE s.id = %(id)s;
 
 -- name: open_ticket
 INSERT INTO ticket (subject_kind, subject_id, site_id, charger_id, connector_id, code, family,
-                    severity, state, company_id, opened_at, deadline_at)
+                    severity, state, company_id, opened_at, deadline_at, accept_by_at,
+                    arrive_by_at, clock_at, escalate_at)
 VALUES (%(subject_kind)s, %(subject_id)s, %(site_id)s, %(charger_id)s, %(connector_id)s, %(code)s,
-        %(family)s, %(severity)s, 'open', %(company_id)s, %(now)s, %(deadline_at)s)
+        %(family)s, %(severity)s, 'open', %(company_id)s, %(opened_at)s, %(deadline_at)s,
+        %(accept_by_at)s, %(arrive_by_at)s, %(opened_at)s, %(escalate_at)s)
 ON CONFLICT (subject_kind, subject_id, family)
     WHERE state NOT IN ('closed', 'rejected', 'merged') DO NOTHING
 RETURNING id;
@@ -35,10 +37,20 @@ WHERE subject_kind = %(subject_kind)s AND subject_id = %(subject_id)s AND family
   AND state NOT IN ('closed', 'rejected', 'merged');
 
 -- name: lock_ticket
-SELECT id, state, subject_kind, subject_id, site_id, charger_id, connector_id, code, family,
-       severity, opened_at, deadline_at, company_id, assignee_id, claimed_at, verify_by_at,
-       verified_at, closed_at, evidence, cause, remedy, part, merged_into, reopened, version
-FROM ticket WHERE id = %(id)s FOR NO KEY UPDATE;
+SELECT t.id, t.state, t.subject_kind, t.subject_id, t.site_id, t.charger_id, t.connector_id,
+       t.code, t.family, t.severity, t.opened_at, t.deadline_at, t.company_id, t.assignee_id,
+       t.claimed_at, t.verify_by_at, t.verified_at, t.closed_at, t.evidence, t.cause, t.remedy,
+       t.part, t.merged_into, t.reopened, t.version, t.accept_by_at, t.arrive_by_at,
+       t.accepted_at, t.arrived_at, t.clock_at, t.clock_used_s, t.paused_at, t.pause_reason,
+       t.paused_s, t.accept_level, t.arrive_level, t.repair_level, a.code AS area, a.timezone
+FROM ticket t
+JOIN site s ON s.id = t.site_id JOIN grid g ON g.id = s.grid_id JOIN area a ON a.id = g.area_id
+WHERE t.id = %(id)s FOR NO KEY UPDATE OF t;
+
+-- name: area_of_site
+SELECT a.code AS area, a.timezone
+FROM site s JOIN grid g ON g.id = s.grid_id JOIN area a ON a.id = g.area_id
+WHERE s.id = %(site_id)s;
 
 -- name: update_ticket
 UPDATE ticket SET
@@ -46,7 +58,12 @@ UPDATE ticket SET
     company_id = %(company_id)s, assignee_id = %(assignee_id)s, claimed_at = %(claimed_at)s,
     verify_by_at = %(verify_by_at)s, verified_at = %(verified_at)s, closed_at = %(closed_at)s,
     evidence = %(evidence)s, cause = %(cause)s, remedy = %(remedy)s, part = %(part)s,
-    merged_into = %(merged_into)s, reopened = %(reopened)s, version = %(version)s
+    merged_into = %(merged_into)s, reopened = %(reopened)s, version = %(version)s,
+    accept_by_at = %(accept_by_at)s, arrive_by_at = %(arrive_by_at)s,
+    accepted_at = %(accepted_at)s, arrived_at = %(arrived_at)s, clock_at = %(clock_at)s,
+    clock_used_s = %(clock_used_s)s, paused_at = %(paused_at)s, pause_reason = %(pause_reason)s,
+    paused_s = %(paused_s)s, accept_level = %(accept_level)s, arrive_level = %(arrive_level)s,
+    repair_level = %(repair_level)s, escalate_at = %(escalate_at)s
 WHERE id = %(id)s;
 
 -- name: add_entry
@@ -57,8 +74,12 @@ VALUES (%(ticket_id)s, %(at)s, %(actor_kind)s, %(person_id)s, %(action)s, %(from
 RETURNING id;
 
 -- name: add_outbox
-INSERT INTO outbox (key, topic, payload, created_at, due_at)
-VALUES (%(key)s, %(topic)s, %(payload)s, %(now)s, %(now)s);
+INSERT INTO outbox (key, topic, payload, created_at, due_at, silence_id)
+SELECT %(key)s, %(topic)s, m.payload, %(now)s, coalesce(q.to_at, %(now)s), q.id
+FROM (SELECT %(payload)s::jsonb AS payload) m
+LEFT JOIN LATERAL silence_over(
+    m.payload ->> 'subject_kind', (m.payload ->> 'subject_id')::bigint, m.payload ->> 'code',
+    (m.payload ->> 'severity')::integer, %(now)s) q ON true;
 
 -- name: notify
 SELECT pg_notify(%(channel)s, %(payload)s);
