@@ -110,6 +110,8 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
     "comment": ("POST", "/tickets/{id}/comments", {"text": "a"}),
     "inspect": ("POST", "/inspections", {"id": str(uuid4()), "charger": "C0", "passed": True}),
     "quarantine": ("GET", "/quarantine", None),
+    "deliveries": ("GET", "/deliveries", None),
+    "alertmanager": ("POST", "/alertmanager", {"version": "4", "alerts": []}),
 }
 
 
