@@ -326,7 +326,7 @@ _FIGURES = {
     "incidents": "SELECT count(*) AS n FROM incident WHERE phase IN ('open', 'clearing')",
     "tickets": "SELECT count(*) AS n FROM ticket "
     "WHERE state NOT IN ('closed', 'rejected', 'merged')",
-    "unsent": "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL",
+    "unsent": "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL AND due_at <= %(now)s",
     "dead letters": "SELECT count(*) AS n FROM delivery WHERE dead_at IS NOT NULL",
     "quarantine": "SELECT count(*) AS n FROM quarantine",
     "unknown chargers": "SELECT count(*) AS n FROM unknown_charger",

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import structlog
 
 from alerts.notify.channels import Channel, NotSent
 from alerts.notify.news import read_news
-from alerts.notify.receivers import Directory
+from alerts.notify.receivers import Directory, Receiver
 from alerts.notify.routing import route
 from pilewatch.policy import Delivery
 from pilewatch.store import queries
@@ -58,10 +59,7 @@ def send_due(
             continue
         receiver = directory.find(message["receiver"])
         try:
-            if receiver is None:
-                raise NotSent("the file of receivers no longer names it")
-            news = read_news(db, message["outbox_ids"])
-            channels[receiver.channel].send(receiver, message["key"], news)
+            _send(db, receiver, channels, message)
         except NotSent as error:
             away.add(message["receiver"])
             _postpone(db, rule, message, error, now, forget=receiver is None)
@@ -70,6 +68,21 @@ def send_due(
             sent += 1
     db.execute(_SQL["settle_outbox"], {"now": now})
     return sent
+
+
+def _send(
+    db: Db, receiver: Receiver | None, channels: Mapping[str, Channel], message: dict[str, Any]
+) -> None:
+    if receiver is None:
+        raise NotSent("the file of receivers no longer names it")
+    try:
+        news = read_news(db, message["outbox_ids"])
+        channels[receiver.channel].send(receiver, message["key"], news)
+    except (NotSent, psycopg.Error):
+        raise
+    except Exception as error:
+        # A message that cannot be made must not stop all others.
+        raise NotSent(f"it could not be made: {type(error).__name__}") from error
 
 
 def _postpone(

@@ -54,7 +54,7 @@ def concerns(receiver: Receiver, news: News) -> bool:
 
     News that name the role they are for (an escalation) reach only receivers of that role.
     """
-    meant = news.payload.get("role")
+    meant = news.payload.get("to")
     return (
         receiver.wants(news.topic)
         and news.severity <= receiver.least_severity

@@ -95,6 +95,9 @@ class Words:
 
     def _lines(self, news: News) -> list[str]:
         lines = []
+        if news.topic == "ticket.escalated":
+            promise = self(f"promise.{news.payload.get('promise')}")
+            lines.append(self("escalation", promise=promise, level=news.payload.get("level")))
         if news.started_at is not None:
             lines.append(self("started", when=self.when(news.started_at, news.timezone)))
         if news.ended_at is not None and news.topic == "incident.cleared":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from alerts.notify.channels import open_channels
 from alerts.notify.dispatch import send_due, write_deliveries
@@ -142,6 +143,25 @@ def test_a_receiver_that_hangs_up_does_not_hold_up_another(
     failed = [row for row in o.rows() if row["receiver"] == "away"]
     assert [row["attempts"] for row in failed] == [1, 0]
     assert failed[0]["last_error"] == "ConnectError"
+
+
+def test_a_message_that_cannot_be_made_stops_no_other(
+    watched: Watched, outside: HttpReceiver
+) -> None:
+    with mail_server() as mails:
+        url = f"mailto://127.0.0.1:{mails.port}?from=a@x.example&to=b@x.example"
+        o = office(
+            watched,
+            Receiver("li", "mail"),
+            Receiver("hook", "hook"),
+            mail=Address("apprise", url),
+            hook=Address("webhook", outside.url),
+        )
+        watched.db.execute("UPDATE area SET timezone = 'Mars/Olympus'")
+        breaks(watched)
+        assert o.turn(11) == 1
+    errors = {row["receiver"]: row["last_error"] for row in o.rows()}
+    assert errors == {"li": "it could not be made: ZoneInfoNotFoundError", "hook": None}
 
 
 def test_a_receiver_taken_out_of_the_file_is_a_dead_letter(watched: Watched) -> None:
@@ -328,6 +348,30 @@ def test_rules_narrow_who_is_told(watched: Watched) -> None:
     breaks(watched)
     o.turn(11)
     assert sorted(row["receiver"] for row in o.rows()) == sorted(told)
+
+
+def test_an_escalation_reaches_only_the_role_that_it_is_for(watched: Watched) -> None:
+    o = office(
+        watched,
+        Receiver("repairer", "log", role="repairer"),
+        Receiver("grid", "log", role="grid_worker"),
+        Receiver("all", "log"),
+        log=Address("log"),
+    )
+    breaks(watched)
+    watched.db.execute("UPDATE outbox SET routed_at = now(), sent_at = now()")
+    watched.db.execute(
+        "INSERT INTO outbox (key, topic, payload, created_at, due_at) "
+        "SELECT 'k', 'ticket.escalated', payload || %s, created_at, due_at "
+        "FROM outbox WHERE topic = 'ticket.opened'",
+        (Jsonb({"to": "grid_worker", "promise": "repair", "level": 3}),),
+    )
+    o.turn(11)
+    assert sorted(row["receiver"] for row in o.rows()) == ["all", "grid"]
+    (news,) = read_news(watched.db, [o.rows()[0]["outbox_id"]])
+    assert (
+        "Promise to repair in danger or broken; level 3" in Words("en", PUBLIC).message([news]).body
+    )
 
 
 def test_the_parent_is_told_with_its_members(watched: Watched) -> None:

@@ -114,6 +114,8 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
     "resume": ("POST", "/tickets/{id}/resume", None),
     "plan": ("DELETE", "/downtimes/{id}", None),
     "silence": ("DELETE", "/silences/{id}", None),
+    "deliveries": ("GET", "/deliveries", None),
+    "alertmanager": ("POST", "/alertmanager", {"version": "4", "alerts": []}),
 }
 
 

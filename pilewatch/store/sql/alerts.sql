@@ -303,8 +303,7 @@ ON CONFLICT (connector_id, hour) DO UPDATE SET
 -- name: figures
 SELECT (SELECT count(*) FROM event) AS events,
        (SELECT extract(epoch FROM %(now)s - min(received_at)) FROM event) AS event_age,
-       (SELECT count(*) FROM outbox
-        WHERE sent_at IS NULL AND (silence_id IS NULL OR due_at <= %(now)s)) AS outbox,
+       (SELECT count(*) FROM outbox WHERE sent_at IS NULL AND due_at <= %(now)s) AS outbox,
        (SELECT extract(epoch FROM %(now)s - min(due_at)) FROM (
             SELECT due_at FROM outbox WHERE routed_at IS NULL
             UNION ALL SELECT due_at FROM delivery WHERE sent_at IS NULL AND dead_at IS NULL

@@ -144,7 +144,7 @@ UPDATE silence SET to_at = %(to_at)s, reason = %(reason)s WHERE id = %(id)s;
 -- name: move_held
 -- What waits for this silence's end waits for its new end.
 UPDATE outbox SET due_at = %(to_at)s
-WHERE silence_id = %(id)s AND sent_at IS NULL AND dead_at IS NULL AND attempts = 0;
+WHERE silence_id = %(id)s AND routed_at IS NULL;
 
 -- name: silences
 SELECT q.id, q.site_id, q.charger_id, s.code AS site, c.code AS charger, q.code, q.severity, q.from_at, q.to_at, q.reason,
