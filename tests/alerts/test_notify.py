@@ -157,8 +157,8 @@ def test_a_message_that_cannot_be_made_stops_no_other(
             mail=Address("apprise", url),
             hook=Address("webhook", outside.url),
         )
-        watched.db.execute("UPDATE area SET timezone = 'Mars/Olympus'")
         breaks(watched)
+        watched.db.execute("UPDATE area SET timezone = 'Mars/Olympus'")
         assert o.turn(11) == 1
     errors = {row["receiver"]: row["last_error"] for row in o.rows()}
     assert errors == {"li": "it could not be made: ZoneInfoNotFoundError", "hook": None}
