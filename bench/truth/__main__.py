@@ -81,7 +81,8 @@ def print_comparison(runs: list[dict[str, Judged]]) -> None:
         total = table(judged)[-1]
         sent = sum(len(v.tickets) for run in judged for v in run.verdicts) + total.false
         missed = total.faults - total.found
-        print(f"| {way} | {sent} | {total.faults} | {missed} | {total.false} | {_seconds(total.p50)} |")
+        cells = [way, sent, total.faults, missed, total.false, _seconds(total.p50)]
+        print("| " + " | ".join(map(str, cells)) + " |")
 
 
 def _share(value: float | None) -> str:
@@ -137,7 +138,9 @@ def _show(runs: list[Judged]) -> None:
             if not verdict.tickets:
                 print(f"missed  {place} {truth.start:%d %H:%M} to {truth.end:%d %H:%M}")
             elif len(verdict.tickets) > 1 or not verdict.matching:
-                got = ", ".join(f"{t.code} {t.charger}/{t.connector} {t.at:%d %H:%M}" for t in verdict.tickets)
+                got = ", ".join(
+                    f"{t.code} {t.charger}/{t.connector} {t.at:%d %H:%M}" for t in verdict.tickets
+                )
                 print(f"several {place} {truth.start:%d %H:%M}: {got}")
         for t in run.false:
             print(f"false   {t.code} {t.site} {t.charger}/{t.connector} {t.at:%d %H:%M}")

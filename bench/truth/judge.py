@@ -76,7 +76,9 @@ def judge(truths: Sequence[Truth], opened: Iterable[Opened]) -> Judged:
     for ticket in sorted(opened, key=lambda t: t.at):
         near = [v for v in verdicts if _fits(v.truth, ticket)]
         named = [v for v in near if FAULTS[v.truth.code].family == ticket.kin]
-        symptom = [v for v in near if ticket.code in SYMPTOMS and FAULTS[v.truth.code].effect != "none"]
+        symptom = [
+            v for v in near if ticket.code in SYMPTOMS and FAULTS[v.truth.code].effect != "none"
+        ]
         exact = [v for v in named if v.truth.code == ticket.code]
         for fitting, matches in ((exact, True), (named, True), (symptom, False)):
             if fitting:

@@ -69,8 +69,11 @@ def open_ticket(
     actor: Actor,
     note: str | None = None,
     data: Mapping[str, Any] | None = None,
+    severity: int | None = None,
 ) -> Opened:
     """Open a ticket, or join the live one of this subject and fault family.
+
+    `severity` where it is not the fault's own, because somebody is only asked to look.
 
     A join leaves an entry on the timeline, and a worse code raises severity and deadline.
     """
@@ -83,9 +86,9 @@ def open_ticket(
         "subject_kind": subject.kind.value,
         "code": code,
         "family": fault.family,
-        "severity": fault.severity,
+        "severity": severity or fault.severity,
         "now": now,
-        "deadline_at": now + policy.repair_within(fault.severity),
+        "deadline_at": now + policy.repair_within(severity or fault.severity),
     }
     while True:
         made = db.execute(_SQL["open_ticket"], values).fetchone()
@@ -99,7 +102,7 @@ def open_ticket(
         ticket = get_ticket(db, live["id"])
         if ticket.state not in tickets.LIVE:
             continue
-        _join(db, policy, now, ticket, fault.code, actor, note, data)
+        _join(db, policy, now, ticket, fault.code, severity, actor, note, data)
         return Opened(ticket.id, created=False)
 
 
@@ -109,14 +112,16 @@ def _join(
     now: datetime,
     ticket: Ticket,
     code: str,
+    severity: int | None,
     actor: Actor,
     note: str | None,
     data: Mapping[str, Any] | None,
 ) -> None:
     said = {"code": code, **(data or {})}
     act(db, policy, now, ticket.id, Comment(note, "joined", said), actor)
-    if FAULTS[code].severity < ticket.severity:
-        worse = tickets.Worsen(code, FAULTS[code].severity)
+    severity = severity or FAULTS[code].severity
+    if severity < ticket.severity:
+        worse = tickets.Worsen(code, severity)
         act(db, policy, now, ticket.id, worse, actor)
 
 

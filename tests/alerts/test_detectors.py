@@ -113,7 +113,6 @@ def test_one_card_refused_again_and_again_is_its_own_fault(watched: Watched) -> 
         ({"current_a": 30.0}, "connector", "over-current"),
         ({"temperature_c": 85.0}, "connector", "over-temperature"),
         ({"residual_current_ma": 31.0}, "connector", "ground-fault"),
-        ({"power_w": 120.0}, "connector", "relay-welded"),
     ],
 )
 def test_a_value_beyond_its_limit_is_one_ticket_and_clears(
@@ -133,6 +132,35 @@ def test_a_value_beyond_its_limit_is_one_ticket_and_clears(
     w.look(30)
     w.look(91)
     assert w.incidents() == [(kind, code, "cleared")]
+
+
+def _history(w: Watched, at: float, **values: float) -> None:
+    """The meter's value as the writer keeps it: in history and in the current state."""
+    w.db.execute("SELECT ensure_observation_day(%s)", (w.at(0).date(),))
+    names = ", ".join(values)
+    marks = ", ".join(["%s"] * len(values))
+    w.db.execute(
+        f"INSERT INTO observation (observed_at, received_at, charger_id, connector, connector_id, "
+        f"kind, seq, {names}) VALUES (%s, %s, %s, 1, %s, 2, -1, {marks})",
+        (w.at(at), w.at(at), w.chargers[0], w.connectors[0], *values.values()),
+    )
+    _meter(w, at, **values)
+
+
+@pytest.mark.parametrize(("rise", "welded"), [(0.5, True), (0.0, False)])
+def test_power_after_the_session_is_a_welded_relay_only_if_the_register_runs(
+    watched: Watched, rise: float, welded: bool
+) -> None:
+    w = watched
+    for n in range(3):
+        _history(w, 10 + 30 * n, power_w=120.0, energy_wh=1000 + rise * n)
+        w.look(10 + 30 * n)
+    w.look(74)
+    assert w.tickets() == [("connector", "relay-welded", "open")] * welded
+    _meter(w, 90, power_w=0.0)
+    w.look(90)
+    w.look(151)
+    assert w.incidents() == [("connector", "relay-welded", "cleared")] * welded
 
 
 def test_the_last_value_of_a_session_is_no_welded_relay(watched: Watched) -> None:
@@ -182,7 +210,7 @@ def test_a_wrong_clock_is_a_notice_until_a_day_without(watched: Watched) -> None
     w = watched
     w.event(0, "charger.clock", 2, None)
     w.db.execute("UPDATE charger_state SET clock_notice_on = %s", (w.at(0).date(),))
-    w.look(11)
+    w.look(121)
     assert w.tickets() == [("charger", "clock-wrong", "open")]
     w.lives(2 * 86400, *range(5))
     w.look(2 * 86400)
