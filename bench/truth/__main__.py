@@ -18,6 +18,8 @@ from pilewatch.store.migrate import migrate
 from pilewatch.store.pool import Db, connect
 from simulator.faults import KINDS
 
+_MEMORY = Path("/dev/shm")
+_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _TICKETS = """
 SELECT t.id, t.code, t.family, s.code AS site, g.code AS gateway, c.code AS charger,
        n.number AS connector, t.opened_at AS at
@@ -40,10 +42,13 @@ def play(server: EmbeddedPostgres, plan: Plan) -> dict[str, Judged]:
     with connect(server.url, application="truth") as admin:
         admin.execute(f"CREATE DATABASE {name}")
     try:
-        with connect(f"{server.url.rsplit('/', 1)[0]}/{name}", application="truth") as db:
+        url = f"{server.url.rsplit('/', 1)[0]}/{name}"
+        with (
+            connect(url, application="truth writer") as writer,
+            connect(url, application="truth") as db,
+        ):
             migrate(db, timescale="off")
-            db.execute("SET synchronous_commit = off")
-            replay = Replay(db, plan, Policy())
+            replay = Replay(writer, db, plan, Policy())
             mailer, rules = Mailer(replay.world), Alertmanager(replay.world)
             replay.played.listeners += [mailer.hear, rules.hear]
             truths = replay.run().truth
@@ -107,11 +112,11 @@ def main() -> int:
         codes = ()
     low, _, high = told.seeds.partition("-")
     seeds = range(int(low), int(high) + 1) if high else [int(s) for s in told.seeds.split(",")]
-    folder = Path(tempfile.mkdtemp(prefix="truth-"))
+    folder = Path(tempfile.mkdtemp(prefix="truth-", dir=_MEMORY if _MEMORY.is_dir() else None))
     folder.chmod(0o755)
     started = time.monotonic()
     try:
-        server = EmbeddedPostgres(folder / "pg", settings={"fsync": "off"}).start()
+        server = EmbeddedPostgres(folder / "pg", settings=_FAST).start()
         try:
             plan = Plan(0, codes, days=told.days, noise=not told.no_noise)
             runs = [play(server, dataclasses.replace(plan, seed=seed)) for seed in seeds]

@@ -71,31 +71,57 @@ class Played:
 
 
 def scenario_of(plan: Plan) -> Scenario:
-    """The scripted faults of a plan, each at a moment of its own; lasting enough to be met."""
+    """The scripted faults of a plan, each at a moment and place of its own.
+
+    What sites and gateways share breaks at one site only, one thing after the other: in the dark
+    no other fault could show itself. The rest is spread over the chargers of the other sites.
+    """
     chance = random.Random(f"{plan.seed}/plan")
+    registry = build(plan.community)
+    dark = next(iter(registry.gateways.values())).site
+    piles = [c for c in registry.chargers.values() if c.site != dark]
     codes = list(plan.codes)
     chance.shuffle(codes)
+    chance.shuffle(piles)
+    shared = [code for code in codes if KINDS[code].scope in ("site", "gateway")]
+    own = [code for code in codes if code not in shared]
+    span = plan.days - plan.warm_days
     scripted = []
-    for place, code in enumerate(codes):
+    for place, code in enumerate(shared):
+        at = plan.warm_days + span * (place + 0.2 * chance.random()) / len(shared)
+        lasts = min(0.6 * span / len(shared), 2.0)
+        scripted.append(_scripted(code, at, lasts, site=dark))
+    for place, code in enumerate(own):
         slow = KINDS[code].visible in _UNHURRIED and code not in _TOLD_AT_ONCE
-        room = plan.days - plan.warm_days - (3.2 if slow else 0.6)
-        at = plan.warm_days + max(room, 0.1) * (place + chance.random()) / len(codes)
-        scripted.append(
-            Scripted(
-                at=Seconds(at * _DAY),
-                code=code,
-                lasts=Seconds((3.0 if slow else 0.4) * _DAY),
-                pace=14.0 if code == "thermal-drift" else 1.0,
-                used=True,
-            )
-        )
+        lasts = min(3.0, 0.6 * span) if slow else min(0.4, 0.3 * span)
+        at = plan.warm_days + (span - lasts) * (place + chance.random()) / len(own)
+        fits = [c for c in piles if c.kind in KINDS[code].kinds] or piles
+        piles.remove(fits[0])
+        piles.append(fits[0])  # whose turn comes again when all others had theirs
+        scripted.append(_scripted(code, at, lasts, charger=fits[0].code))
     usual = Demand()
     noisy = Network(loss=0.01, delay=(Seconds(0), Seconds(3)), duplicates=0.02, reorder=0.02)
     return Scenario(
         community=plan.community,
+        heartbeat_s=120,
+        idle_meter_s=600,
         demand=Demand(ebike=_busier(usual.ebike, plan), car=_busier(usual.car, plan)),
         faults=Faults(rates={}, scripted=scripted),
         network=noisy if plan.noise else Network(),
+    )
+
+
+def _scripted(
+    code: str, at: float, lasts: float, *, site: str | None = None, charger: str | None = None
+) -> Scripted:
+    return Scripted(
+        at=Seconds(at * _DAY),
+        code=code,
+        site=site,
+        charger=charger,
+        lasts=Seconds(lasts * _DAY),
+        pace=14.0 if code == "thermal-drift" else 1.0,
+        used=True,
     )
 
 
@@ -110,9 +136,9 @@ def _busier(use: Use, plan: Plan) -> Use:
 
 
 class Replay:
-    """One run over one fresh, migrated database."""
+    """One run over one fresh, migrated database: one connection to write, one to decide."""
 
-    def __init__(self, db: Db, plan: Plan, policy: Policy):
+    def __init__(self, writer: Db, db: Db, plan: Plan, policy: Policy):
         self.db = db
         self.plan = plan
         self.policy = policy
@@ -120,7 +146,7 @@ class Replay:
         write_registry(db, registry)
         scenario = scenario_of(plan)
         self.world = World(scenario, registry, plan.seed, START, repairs=False)
-        self.store = ObservationStore(db, retention_days=36500)
+        self.store = ObservationStore(writer, retention_days=36500)
         self.known = self.store.find_chargers(self.world.chargers)
         self.engine = Engine(db, policy)
         self.played = Played(self.world, self.world.truth)
