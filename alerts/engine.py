@@ -339,8 +339,7 @@ class _Turn:
             "now": self.now,
             "slices": 60,
             "slice": self.now.minute,
-            "history_s": rule.history_s,
-            "rest_s": rule.rest_s,
+            **msgspec.structs.asdict(rule),
         }
         idle = [Idle(**row) for row in self.db.execute(SQL["unused_connectors"], values)]
         for finding in demand.vanished_demand(idle, self.now, rule):

@@ -39,9 +39,9 @@ def populate(db: Db, connectors: int) -> None:
         "SELECT id, charger_id, 'available', %(now)s - interval '1 hour', %(now)s, "
         "%(now)s - interval '1 day', %(now)s, 221, 0, 0, 25 FROM connector",
         "INSERT INTO charging_session SELECT id, d::text, "
-        "%(now)s - d * interval '15 hours' - id %% 800 * interval '1 minute', "
-        "%(now)s - d * interval '15 hours' - (id %% 800 - 60) * interval '1 minute', NULL, 400, '' "
-        "FROM connector, generate_series(1, 20) d",
+        "%(now)s - d * interval '30 hours' - id %% 800 * interval '1 minute', "
+        "%(now)s - d * interval '30 hours' - (id %% 800 - 60) * interval '1 minute', NULL, 400, '' "
+        "FROM connector, generate_series(1, 10) d",
     ):
         db.execute(statement, {"now": NOW} if "%(now)s" in statement else None)  # type: ignore[arg-type]
     db.execute("INSERT INTO listener VALUES ('b', %s, %s)", (NOW - timedelta(days=1), NOW))

@@ -299,12 +299,15 @@ WITH resting AS (
         WHERE i.subject_kind = 'connector' AND i.subject_id = s.connector_id
           AND i.family = 'contact' AND i.phase IN ('pending', 'open', 'clearing', 'member'))
 )
-SELECT r.connector_id, r.charger_id, r.last_used_at,
-       (SELECT count(*) FROM charging_session t WHERE t.connector_id = r.connector_id
-        AND t.ended_at BETWEEN r.last_used_at - %(history_s)s * interval '1 second'
-                           AND r.last_used_at) AS own_before,
+SELECT r.connector_id, r.charger_id, r.last_used_at, own.sessions AS own_before,
        near.neighbours_before, near.neighbours_since
 FROM resting r
+CROSS JOIN LATERAL (
+    SELECT count(*) AS sessions, r.last_used_at - min(t.ended_at) AS span
+    FROM charging_session t WHERE t.connector_id = r.connector_id
+      AND t.ended_at BETWEEN r.last_used_at - %(history_s)s * interval '1 second'
+                         AND r.last_used_at
+) own
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE t.ended_at <= r.last_used_at) AS neighbours_before,
            count(*) FILTER (WHERE t.ended_at > r.last_used_at) AS neighbours_since
@@ -314,6 +317,10 @@ CROSS JOIN LATERAL (
         AND t.ended_at > r.last_used_at - %(history_s)s * interval '1 second'
     WHERE p.grid_id = r.grid_id
 ) near
+-- The neighbours are counted only for those whose own habit makes them suspect already.
+WHERE own.sessions >= %(known_sessions)s
+  AND own.sessions * extract(epoch FROM %(now)s - r.last_used_at)
+      >= %(expected)s / 2 * extract(epoch FROM own.span)
 ORDER BY r.connector_id;
 
 -- name: used_again
