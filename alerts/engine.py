@@ -38,7 +38,7 @@ from alerts.incidents import (
     see,
 )
 from alerts.ledger import SQL, Ledger, incident_from
-from pilewatch.faultcodes import FAULTS
+from pilewatch.faultcodes import FAULTS, explains
 from pilewatch.model import SubjectKind
 from pilewatch.policy import Correlation, Policy
 from pilewatch.store.pool import Db
@@ -497,7 +497,7 @@ class _Turn:
         }
         near = self.db.execute(SQL["tickets_near"], subject).fetchall()
         for row in near:
-            if row["above"] and correlation.explains(row["code"], incident.code):
+            if row["above"] and explains(row["code"], incident.code):
                 said = {"incident": incident.id, "code": incident.code}
                 joined = Comment(None, "joined", said)
                 act(self.db, self.policy, self.now, row["id"], joined, ENGINE)
@@ -505,7 +505,7 @@ class _Turn:
         incident = self._own_ticket(incident)
         assert incident.ticket_id is not None
         for row in near:
-            if row["below"] and correlation.explains(incident.code, row["code"]):
+            if row["below"] and explains(incident.code, row["code"]):
                 self._merge(row["id"], incident.ticket_id)
         return incident
 

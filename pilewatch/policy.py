@@ -76,7 +76,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     temperature_c: Annotated[float, Meta(gt=0)] = 80
     residual_current_ma: Annotated[float, Meta(gt=0)] = 30
     unasked_w: Annotated[float, Meta(gt=0)] = 15
-    unasked_s: Annotated[float, Meta(ge=0)] = 20
+    unasked_s: Annotated[float, Meta(ge=0)] = 60
 
 
 class Controller(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,7 +101,7 @@ class SessionMeters(Struct, frozen=True, forbid_unknown_fields=True):
     currentless: Annotated[int, Meta(ge=1)] = 2
     unanswered: Annotated[int, Meta(ge=2)] = 3
     brief_s: Annotated[float, Meta(gt=0)] = 45
-    cap_of: Annotated[int, Meta(ge=3)] = 20
+    cap_of: Annotated[int, Meta(ge=3)] = 15
     cap_sessions: Annotated[int, Meta(ge=2)] = 5
     cap_within: Share = 0.01
     cap_share: Share = 0.9

@@ -127,14 +127,15 @@ def _cap(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> Iter
     """
     last = sessions[0]
     peaks = [s.peak_w for s in sessions if s.peak_w and not s.absurd and s.peak_w > 50]
-    recent, before = peaks[: rule.cap_of], peaks[rule.cap_of :]
-    top = sorted(recent, reverse=True)[: rule.cap_sessions]
-    formerly = max([*before, *recent]) if before else 0.0
-    if len(top) == rule.cap_sessions and formerly * rule.cap_share > top[0]:
-        if top[0] - top[-1] <= rule.cap_within * top[0]:
-            seen = {"plateau_w": top[0], "formerly_w": formerly}
+    for of in range(rule.cap_sessions, min(rule.cap_of, len(peaks) - 1) + 1):
+        recent, formerly = peaks[:of], max(peaks[of:])
+        top = sorted(recent, reverse=True)[: rule.cap_sessions]
+        alike = top[0] - top[-1] <= rule.cap_within * top[0]
+        if alike and top[0] < rule.cap_share * formerly:
+            seen = {"plateau_w": top[0], "formerly_w": formerly, "of_sessions": of}
             yield _found("derated", last, at, seen)
-    elif peaks and top and peaks[0] >= rule.cap_share * formerly:
+            return
+    if peaks and peaks[0] >= rule.cap_share * max(peaks):
         yield _gone("derated", last, at)
 
 

@@ -104,6 +104,7 @@ def main() -> int:
     ask.add_argument("--seeds", default="1-3", help="as 1-20 or 3,5,8")
     ask.add_argument("--faults", default="all", help="codes by comma; none: a healthy community")
     ask.add_argument("--days", type=float, default=14.0)
+    ask.add_argument("--warm", type=float, default=4.0, help="days before the first fault")
     ask.add_argument("--no-noise", action="store_true")
     ask.add_argument("--show", action="store_true", help="list what was missed, doubled or false")
     told = ask.parse_args()
@@ -118,7 +119,7 @@ def main() -> int:
     try:
         server = EmbeddedPostgres(folder / "pg", settings=_FAST).start()
         try:
-            plan = Plan(0, codes, days=told.days, noise=not told.no_noise)
+            plan = Plan(0, codes, days=told.days, warm_days=told.warm, noise=not told.no_noise)
             runs = [play(server, dataclasses.replace(plan, seed=seed)) for seed in seeds]
         finally:
             server.stop()

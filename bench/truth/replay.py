@@ -14,7 +14,9 @@ from uuid import UUID
 
 from alerts.engine import Engine
 from alerts.maintenance import roll_up
+from bench.truth.judge import SYMPTOMS
 from ingest.batch import BatchBuilder, Message, read
+from pilewatch.faultcodes import FAULTS
 from pilewatch.policy import Policy
 from pilewatch.store.observations import ObservationStore, microseconds
 from pilewatch.store.pool import Db
@@ -231,18 +233,20 @@ class Replay:
     def _crew(self, now: datetime) -> None:
         """Whose fault is over is claimed and tested, so that the next one finds a clean desk."""
         rows = self.db.execute(
-            "SELECT t.id, t.charger_id, c.code AS charger, s.code AS site FROM ticket t "
+            "SELECT t.id, t.code, t.charger_id, c.code AS charger, s.code AS site FROM ticket t "
             "LEFT JOIN charger c ON c.id = t.charger_id JOIN site s ON s.id = t.site_id "
             "WHERE t.state IN ('open', 'reopened') AND t.opened_at < %s ORDER BY t.id",
             (now - _SETTLE,),
         ).fetchall()
         for row in rows:
-            if not self._still_ill(row["site"], row["charger"], now):
+            if not self._still_ill(row["code"], row["site"], row["charger"], now):
                 self._repair(row["id"], row["charger_id"], now)
 
-    def _still_ill(self, site: str, charger: str | None, now: datetime) -> bool:
+    def _still_ill(self, code: str, site: str, charger: str | None, now: datetime) -> bool:
+        """Whether what the ticket speaks of is there, or was a moment ago."""
         return any(
             truth.site == site
+            and (code in SYMPTOMS or FAULTS[truth.code].family == FAULTS[code].family)
             and (charger is None or truth.charger in (None, charger))
             and (truth.end is None or now - truth.end < _SETTLE)
             for truth in self.world.truth
@@ -295,7 +299,7 @@ def _parts(items: list[Item]) -> Iterator[list[Item]]:
     if not any(isinstance(item, LinkChange) for item in items):
         yield items
         return
-    for _, part in groupby(items, key=lambda item: int(item.at.timestamp()) // 5):
+    for _, part in groupby(items, key=lambda item: int(item.at.timestamp()) // 15):
         yield list(part)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from pilewatch.faultcodes import FAULTS
+from pilewatch.faultcodes import FAULTS, explains
 from pilewatch.model import SubjectKind
 from pilewatch.policy import Policy
 from pilewatch.store import queries
@@ -64,7 +64,7 @@ def file_report(
     matter = {
         "family": FAULTS[code].family,
         "subject_kind": subject.kind.value,
-        "stopping": _STOPPING,
+        "stopping": [*_STOPPING, *(cause for cause in FAULTS if explains(cause, code))],
         "explicable": code in _EXPLICABLE,
     }
     weighed = _weigh(db, now, place, code)

@@ -152,14 +152,14 @@ def test_power_after_the_session_is_a_welded_relay_only_if_the_register_runs(
     watched: Watched, rise: float, welded: bool
 ) -> None:
     w = watched
-    for n in range(3):
+    for n in range(4):
         _history(w, 10 + 30 * n, power_w=120.0, energy_wh=1000 + rise * n)
         w.look(10 + 30 * n)
-    w.look(74)
+    w.look(104)
     assert w.tickets() == [("connector", "relay-welded", "open")] * welded
-    _meter(w, 90, power_w=0.0)
-    w.look(90)
-    w.look(151)
+    _meter(w, 120, power_w=0.0)
+    w.look(120)
+    w.look(181)
     assert w.incidents() == [("connector", "relay-welded", "cleared")] * welded
 
 

@@ -347,7 +347,8 @@ WHERE i.charger_id = %(subject_id)s AND i.subject_kind = 'connector' AND i.famil
   AND i.phase IN ('pending', 'open', 'clearing') ORDER BY i.id FOR NO KEY UPDATE;
 
 -- name: tickets_near
--- Live tickets on the path of a subject: `above` on itself or what it hangs on, the others below.
+-- Live tickets on the path of a subject: `above` on itself or what it hangs on, as long as their
+-- fault is not gone; `below` on what hangs on it.
 WITH me AS (
     SELECT c.site_id, c.gateway_id, c.id AS charger_id, n.id AS connector_id
     FROM charger c LEFT JOIN connector n ON n.id = %(subject_id)s AND %(subject_kind)s = 'connector'
@@ -361,7 +362,9 @@ WITH me AS (
 )
 SELECT t.id, t.code, t.state,
        (t.subject_kind, t.subject_id) IN (('site', me.site_id), ('gateway', me.gateway_id),
-           ('charger', me.charger_id::bigint), ('connector', me.connector_id)) AS above,
+           ('charger', me.charger_id::bigint), ('connector', me.connector_id))
+       AND (SELECT coalesce(bool_or(i.ended_at IS NULL), true) FROM incident i
+            WHERE i.ticket_id = t.id) AS above,
        CASE %(subject_kind)s
            WHEN 'site' THEN true
            WHEN 'gateway' THEN (SELECT gateway_id FROM charger WHERE id = t.charger_id)
