@@ -1,10 +1,12 @@
 # Every command of the README. `make help` lists them.
-SHELL := /bin/bash
+SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 RUN := .venv/bin
+PIP = $(RUN)/python -m pip install --disable-pip-version-check
+LOCK = $(if $(findstring dev,$*),requirements-dev.lock,requirements.lock)
 
-.PHONY: help test check bench parts lock clean
+.PHONY: help demo test check bench pictures parts lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -12,24 +14,35 @@ help: ## this list
 .venv/ready-%: requirements.lock requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3.11 make … names one"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
-	@echo "making .venv from the lock file …"
+	@echo "making .venv from $(LOCK) …"
 	@test -x $(RUN)/python || $(PYTHON) -m venv .venv
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(if $(findstring dev,$*),requirements-dev.lock,requirements.lock) || { echo "the packages could not be fetched: is PyPI reachable?"; exit 1; }
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@$(PIP) --require-hashes -r $(LOCK) >.venv/install.log 2>&1 & pip=$$!; all=$$(grep -c '==' $(LOCK)); \
+	while kill -0 $$pip 2>/dev/null; do \
+	  sleep 3; echo "  $$(grep -c '^Collecting' .venv/install.log) of at most $$all packages"; \
+	done; \
+	wait $$pip || { tail -5 .venv/install.log; echo "the packages could not be installed, see above and .venv/install.log; is PyPI reachable?"; exit 1; }
+	@$(PIP) --no-build-isolation --no-deps -e . >>.venv/install.log 2>&1 || { tail -5 .venv/install.log; exit 1; }
 	@touch $@
+
+demo: .venv/ready-run ## everything on this machine: simulated chargers and people, pages, no root
+	@$(RUN)/pilewatch demo
 
 test: .venv/ready-dev ## all tests; parts that are missing are skipped, see `make parts`
 	$(RUN)/pytest -q
 
-check: .venv/ready-dev ## style, types, floors, spelling
+check: .venv/ready-dev ## style, types, floors, spelling and links of the docs
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 	$(RUN)/codespell
+	$(RUN)/pytest -q tests/test_docs.py
 
 bench: .venv/ready-dev ## measure the ingester against bare references (needs mosquitto)
 	$(RUN)/python -m bench.ingest
+
+pictures: .venv/ready-dev ## run the demo and take the pictures of README and docs anew
+	$(RUN)/python -m deploy.pictures
 
 parts: ## install mosquitto, chromium and TimescaleDB for the tests (needs root, Debian)
 	deploy/parts.sh

@@ -1,14 +1,19 @@
 """The alert engine's decisions: each turn is one transaction over events, timers and sweeps."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import psycopg
 import structlog
 
-from alerts import detectors
-from alerts.detectors import Event
+from alerts import correlation
+from alerts.correlation import Near
+from alerts.detectors import alertmanager, controller, metering, reported, sessions, silence
+from alerts.detectors.event import Event
+from alerts.detectors.metering import Reading
+from alerts.detectors.sessions import Session
 from alerts.incidents import (
     Finding,
     Incident,
@@ -23,14 +28,18 @@ from alerts.incidents import (
 from alerts.ledger import SQL, Ledger, incident_from
 from pilewatch.faultcodes import FAULTS
 from pilewatch.model import SubjectKind
-from pilewatch.policy import Policy
+from pilewatch.policy import Correlation, Policy
 from pilewatch.store.pool import Db
 from pilewatch.workflow.desk import ENGINE, Subject, act, get_ticket, open_ticket
+from pilewatch.workflow.downtime import end_plan, ended_plans, plan_incident
+from pilewatch.workflow.escalation import sweep_promises
 from pilewatch.workflow.tickets import LIVE, Comment, ReturnClaim, TicketState
 from pilewatch.workflow.verification import sweep_repaired
 
 _LOG = structlog.get_logger()
 _MANY = 500
+_SHOWN = 400
+"""Beyond so many changed connectors a live page asks for all anew (NOTIFY holds 8000 bytes)."""
 
 
 class Engine:
@@ -82,7 +91,7 @@ class Engine:
 
     def _decide(self, events: list[Event], now: datetime, *, drained: bool) -> None:
         turn = _Turn(self.db, self.policy, now)
-        turn.ledger.read_chargers(event.charger_id for event in events)
+        turn.read(events)
         for event in events:
             turn.digest(event)
         # Time must not run ahead of events that still wait: they may dismiss what is due.
@@ -90,6 +99,7 @@ class Engine:
         if drained:
             turn.sweep()
             sweep_repaired(self.db, self.policy, now)
+            sweep_promises(self.db, self.policy, now)
 
 
 class _Turn:
@@ -100,14 +110,45 @@ class _Turn:
         self.policy = policy
         self.now = now
         self.ledger = Ledger(db)
+        self._sessions: dict[int, list[Session]] = {}
+        self._boots: dict[int, list[datetime]] = {}
+
+    def read(self, events: list[Event]) -> None:
+        """What the detectors want to know of these events' chargers, in one query for each."""
+        self.ledger.read_chargers(event.charger_id for event in events)
+        ended = sorted({e.charger_id for e in events if e.kind == "connector.session"})
+        if ended:
+            since = self.now - 2 * timedelta(seconds=self.policy.sessions.window_s)
+            values = {"ids": ended, "since": since, "limit": 200}
+            for row in self.db.execute(SQL["sessions_of_chargers"], values):
+                self._sessions.setdefault(row["charger_id"], []).append(Session(**row))
+        booted = sorted({e.charger_id for e in events if e.kind == "charger.boot"})
+        if booted:
+            window = timedelta(seconds=self.policy.controller.boots_within_s)
+            values = {"ids": booted, "since": self.now - 2 * window}
+            for row in self.db.execute(SQL["boots_of_chargers"], values):
+                self._boots.setdefault(row["charger_id"], []).append(row["observed_at"])
+
+    def _detect(self, event: Event, live: list[Incident]) -> list[Finding]:
+        """All detectors over one event; `live` are its charger's and connector's incidents."""
+        history = self._sessions.get(event.charger_id, [])
+        boots = self._boots.get(event.charger_id, [])
+        return [
+            *reported.reported_faults(event, live),
+            *silence.charger_silence(event),
+            *sessions.session_faults(event, history, self.policy.sessions),
+            *controller.reboot_loop(event, boots, self.policy.controller),
+            *controller.wrong_clock(event),
+            *alertmanager.outside_alerts(event, live),
+        ]
 
     def digest(self, event: Event) -> None:
         """Every detector's findings over this event."""
         live = self.ledger.at(SubjectKind.CHARGER, event.charger_id)
         if event.connector_id is not None:
             live = live + self.ledger.at(SubjectKind.CONNECTOR, event.connector_id)
-        for finding in detectors.detect(event, live):
-            self.consider(finding, event.charger_id)
+        for finding in self._detect(event, live):
+            self.consider(finding, event.charger_id or None)
 
     def consider(self, finding: Finding, charger_id: int | None = None) -> None:
         """Let time pass up to the finding, then let the incident see it."""
@@ -115,14 +156,16 @@ class _Turn:
         if incident is not None:
             incident = self._move(incident, advance(incident, finding.at, self.policy))
         if incident is not None and incident.live:
-            self._move(incident, see(incident, finding, self.policy))
+            incident = self._move(incident, see(incident, finding, self.policy))
+            if finding.present and incident.phase == Phase.OPEN:
+                self._renew(incident, finding.at)
         elif finding.present:
             self._begin(finding)
 
     def _begin(self, finding: Finding) -> None:
         incident = self.ledger.write(begin(finding, self.policy))
-        if finding.detector == detectors.SILENCE and finding.key.subject_kind == "charger":
-            values = {"charger_id": finding.key.subject_id}
+        if correlation.may_be_shared(finding.key):
+            values = {"charger_id": finding.key.subject_id, "family": finding.key.family}
             parent = self.db.execute(SQL["live_parent_of"], values).fetchone()
             if parent is not None:
                 self.ledger.write(join_parent(incident, parent["id"]))
@@ -138,41 +181,104 @@ class _Turn:
                 return
 
     def sweep(self) -> None:
-        """What only the absence of messages tells, found by the database in whole sets."""
+        """What no event tells, found by the database in whole sets."""
+        self._listen()
+        self._read_meters()
+        self._look_at_controllers()
+        self._judge_parents()
+        self._end_plans()
+
+    def _end_plans(self) -> None:
+        """What is still there after its planned downtime is an ordinary incident."""
+        for row in ended_plans(self.db, self.now):
+            incident = self.ledger.keep(incident_from(row))
+            end_plan(self.db, row["id"])
+            self._announce(incident, self.now)
+
+    def _listen(self) -> None:
+        """Who no longer speaks, and who speaks again."""
         moment = {"now": self.now}
-        for row in self.db.execute(SQL["returned_chargers"], moment).fetchall():
-            self.consider(detectors.returned_charger(row["charger_id"], self.now))
-        for row in self.db.execute(SQL["silent_chargers"], moment).fetchall():
+        returned = self.db.execute(SQL["returned_chargers"], moment).fetchall()
+        for row in returned:
+            self.consider(silence.returned_charger(row["charger_id"], self.now))
+        silent = self.db.execute(SQL["silent_chargers"], moment).fetchall()
+        for row in silent:
             said = {
                 "by": "three heartbeats missed",
                 "last_seen_at": row["last_seen_at"].isoformat(),
                 "heartbeat_s": row["heartbeat_s"],
             }
-            self.consider(detectors.silent_charger(row["charger_id"], self.now, said))
+            self.consider(silence.silent_charger(row["charger_id"], self.now, said))
+        ports: list[int] = []
         for name, stale in (("refreshed_connectors", False), ("stale_connectors", True)):
             for row in self.db.execute(SQL[name], moment).fetchall():
+                ports.append(row["connector_id"])
                 self.consider(
-                    detectors.stale_connector(
+                    silence.stale_connector(
                         row["connector_id"], self.now, stale=stale, heard_at=row["heard_at"]
                     )
                 )
-        self._judge_parents()
+        self._changed(chargers=[row["charger_id"] for row in returned + silent], connectors=ports)
+
+    def _changed(self, *, chargers: list[int], connectors: list[int]) -> None:
+        """Say that what is shown of these has changed, though nothing has been said by them."""
+        if chargers:
+            rows = self.db.execute(SQL["connectors_of_chargers"], {"ids": chargers})
+            connectors = connectors + [row["id"] for row in rows]
+        if connectors:
+            payload = ",".join(map(str, connectors)) if len(connectors) <= _SHOWN else "*"
+            self.db.execute(SQL["notify"], {"channel": "pilewatch_state", "payload": payload})
+
+    def _read_meters(self) -> None:
+        """The latest values of connectors that break a limit, or did."""
+        limits = self.policy.limits
+        values = {"now": self.now, **msgspec.structs.asdict(limits), "mine": metering.METERING}
+        for row in self.db.execute(SQL["meters_to_judge"], values).fetchall():
+            self.ledger.read_chargers([row["charger_id"]])
+            subjects = (
+                (SubjectKind.CHARGER, row["charger_id"]),
+                (SubjectKind.CONNECTOR, row["connector_id"]),
+            )
+            live = {
+                incident.key: incident.detector
+                for kind, subject in subjects
+                for incident in self.ledger.at(kind, subject)
+                if not incident.quiet
+            }
+            for finding in metering.meter_faults(Reading(**row), live, self.now, limits):
+                self.consider(finding, row["charger_id"])
+
+    def _look_at_controllers(self) -> None:
+        rule = self.policy.controller
+        values = {
+            "now": self.now,
+            "limit": rule.rssi_dbm,
+            "window_s": rule.boots_within_s,
+            "mine": controller.CONTROLLER,
+        }
+        for row in self.db.execute(SQL["weak_signals"], values).fetchall():
+            self.consider(
+                controller.weak_signal(row["charger_id"], self.now, row["rssi_dbm"], rule.rssi_dbm)
+            )
+        for row in self.db.execute(SQL["controllers_well_again"], values).fetchall():
+            self.consider(controller.controller_gone(row["code"], row["charger_id"], self.now))
 
     def _judge_parents(self) -> None:
-        """A gateway or site is silent while so many of its chargers are."""
-        for row in self.db.execute(SQL["parents"]).fetchall():
-            share = row["silent"] / row["chargers"] if row["chargers"] else 0.0
-            present = share >= self.policy.correlation.share
+        """What chargers share is at fault while enough of them are."""
+        families = {"families": list(correlation.SHARED)}
+        for row in self.db.execute(SQL["parents"], families).fetchall():
             parent = self.ledger.keep(incident_from(row))
-            if present != (not parent.quiet):
+            present = correlation.persists(parent.key, row["ill"], row["chargers"], self._rule)
+            if present == parent.quiet:
+                seen = {"ill": row["ill"], "chargers": row["chargers"]}
                 self.consider(
                     Finding(
                         parent.key,
-                        detectors.SILENCE,
+                        parent.detector,
                         parent.code,
                         present=present,
                         at=self.now,
-                        evidence={"silent": row["silent"], "chargers": row["chargers"]},
+                        evidence=seen,
                     )
                 )
 
@@ -191,43 +297,38 @@ class _Turn:
         return after
 
     def _open(self, incident: Incident) -> Incident:
-        if incident.detector == detectors.SILENCE and incident.key.subject_kind == "charger":
-            parent_key = self._shared_cause(incident)
-            if parent_key is not None:
-                return self._correlate(incident, parent_key)
-        incident = self.ledger.write(incident)
+        if correlation.may_be_shared(incident.key):
+            values = {"charger_id": incident.key.subject_id, "family": incident.key.family}
+            near = self.db.execute(SQL["neighbours_of"], values).fetchone()
+            # This charger counts although its own row still says pending.
+            cause = near and correlation.shared_cause(incident.key, Near(**near), self._rule)
+            if cause:
+                return self._correlate(incident, cause)
+        return self._announce(self.ledger.write(incident))
+
+    def _announce(self, incident: Incident, at: datetime | None = None) -> Incident:
+        """A ticket and a notification, unless it is planned at this moment (or when it opened)."""
+        assert incident.id is not None
+        subject = Subject(incident.key.subject_kind, incident.key.subject_id)
+        at = at or incident.opened_at or self.now
+        if plan_incident(self.db, self.policy, at, incident.id, subject):
+            return incident
         incident = self._to_ticket(incident)
         self.ledger.tell(incident, "opened", self.now)
         return incident
 
-    def _shared_cause(self, incident: Incident) -> Key | None:
-        """The gateway or site that explains this silence, if enough neighbours share it."""
-        values = {"charger_id": incident.key.subject_id}
-        near = self.db.execute(SQL["neighbours_of"], values).fetchone()
-        if near is None:
-            return None
-        family = incident.key.family
-        # This charger counts although its own row still says pending.
-        if self._enough(near["site_silent"], near["site_all"]) and (
-            near["gateway_id"] is None or near["site_all"] > near["gateway_all"]
-        ):
-            return Key(SubjectKind.SITE, near["site_id"], family)
-        if near["gateway_id"] and self._enough(near["gateway_silent"], near["gateway_all"]):
-            return Key(SubjectKind.GATEWAY, near["gateway_id"], family)
-        return None
-
-    def _enough(self, silent: int, chargers: int) -> bool:
-        rule = self.policy.correlation
-        return silent >= rule.at_least and silent >= rule.share * chargers
+    @property
+    def _rule(self) -> Correlation:
+        return self.policy.correlation
 
     def _correlate(self, incident: Incident, key: Key) -> Incident:
-        code = "offline-gateway" if key.subject_kind == SubjectKind.GATEWAY else "power-loss"
+        code = correlation.code_of(key, incident.code)
         parent = self.ledger.find(key)
         if parent is None:
             parent = self.ledger.write(
                 Incident(
                     key=key,
-                    detector=detectors.SILENCE,
+                    detector=incident.detector,
                     code=code,
                     severity=FAULTS[code].severity,
                     phase=Phase.OPEN,
@@ -236,11 +337,14 @@ class _Turn:
                     evidence={"first": incident.evidence.get("first")},
                 )
             )
-            parent = self._to_ticket(parent)
-            self.ledger.tell(parent, "opened", self.now)
+            parent = self._announce(parent)
         assert parent.id is not None
-        values = {"subject_kind": key.subject_kind.value, "subject_id": key.subject_id}
-        for row in self.db.execute(SQL["silent_children"], values).fetchall():
+        values = {
+            "subject_kind": key.subject_kind.value,
+            "subject_id": key.subject_id,
+            "family": key.family,
+        }
+        for row in self.db.execute(SQL["children_of"], values).fetchall():
             child = self.ledger.keep(incident_from(row))
             self.ledger.write(join_parent(child, parent.id))
         return self.ledger.write(join_parent(replace(incident, opened_at=None), parent.id))
@@ -262,6 +366,14 @@ class _Turn:
                 act(self.db, self.policy, self.now, ticket.id, again, ENGINE)
         return self.ledger.write(replace(incident, ticket_id=opened.ticket_id))
 
+    def _renew(self, incident: Incident, at: datetime) -> None:
+        """A fault seen again after its ticket was closed on other evidence needs another one."""
+        if incident.ticket_id is None:
+            return
+        ticket = get_ticket(self.db, incident.ticket_id)
+        if ticket.state == TicketState.CLOSED and ticket.closed_at and ticket.closed_at < at:
+            self._to_ticket(incident)
+
     def _cleared(self, incident: Incident) -> None:
         if incident.ticket_id is not None:
             ticket = get_ticket(self.db, incident.ticket_id)
@@ -269,7 +381,7 @@ class _Turn:
                 said: dict[str, Any] = {"incident": incident.id}
                 gone = Comment(None, "incident-cleared", said)
                 act(self.db, self.policy, self.now, ticket.id, gone, ENGINE)
-        if incident.parent_id is None:
+        if incident.parent_id is None and incident.ticket_id is not None:
             self.ledger.tell(incident, "cleared", self.now)
         if incident.key.subject_kind in (SubjectKind.GATEWAY, SubjectKind.SITE):
             for row in self.db.execute(SQL["members"], {"parent_id": incident.id}).fetchall():

@@ -129,7 +129,8 @@ def _present(incident: Incident, finding: Finding) -> Incident:
     if fault.severity < incident.severity:
         changes |= {"code": fault.code, "severity": fault.severity}
     if incident.quiet:
-        changes |= {"quiet_since": None, "due_at": None}
+        # Whoever sees it again is the one who will see it gone.
+        changes |= {"quiet_since": None, "due_at": None, "detector": finding.detector}
         if incident.phase == Phase.CLEARING:
             changes["phase"] = Phase.OPEN
     return replace(incident, **changes)

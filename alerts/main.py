@@ -10,11 +10,13 @@ import psycopg
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from alerts.delivery import Send, deliver_due, log_only, webhook
 from alerts.engine import Engine
 from alerts.ledger import SQL
 from alerts.maintenance import maintain
 from alerts.metrics import Metrics
+from alerts.notify.channels import open_channels
+from alerts.notify.dispatch import send_due, write_deliveries
+from alerts.notify.receivers import Address, BadReceivers, Directory, load_directory
 from pilewatch.clock import Clock, utc_now
 from pilewatch.observability import serve_metrics, setup_logging
 from pilewatch.policy import BadPolicy, load_policy
@@ -34,7 +36,8 @@ class Process:
         self.clock = clock
         self.policy = load_policy(settings.alerts.policy_file)
         self.metrics = Metrics(registry)
-        self._send = _sender(settings, clock)
+        self._directory = directory_of(settings)
+        self._channels = open_channels(self._directory.addresses, settings.api.public_url, clock)
         self.stop = threading.Event()
         self.leading = threading.Event()
 
@@ -104,21 +107,27 @@ class Process:
                 self.stop.wait(1.0)
 
     def _deliver(self, db: Db) -> None:
-        while deliver_due(db, self._send, self.policy, self.clock()) == 100:
+        while write_deliveries(db, self._directory, self.clock()):
             pass
+        rule = self.policy.delivery
+        while send_due(db, self._directory, self._channels, rule, self.clock()):
+            if self.stop.is_set():
+                break
         self.metrics.look(db, self.clock())
 
     def _maintain(self, db: Db) -> None:
         maintain(db, self.settings, self.clock())
 
 
-def _sender(settings: Settings, clock: Clock) -> Send:
+def directory_of(settings: Settings) -> Directory:
+    """Who is told, as these settings say. Raises `BadReceivers`."""
     alerts = settings.alerts
-    if alerts.webhook_url is None:
-        return log_only
-    secret = alerts.webhook_secret
-    plain = None if secret is None else secret.get_secret_value()
-    return webhook(alerts.webhook_url, plain, clock)
+    webhook = None
+    if alerts.webhook_url is not None:
+        secret = alerts.webhook_secret
+        plain = None if secret is None else secret.get_secret_value()
+        webhook = Address("webhook", alerts.webhook_url, plain)
+    return load_directory(alerts.notify_file, webhook=webhook)
 
 
 def run(settings: Settings) -> int:
@@ -126,9 +135,11 @@ def run(settings: Settings) -> int:
     setup_logging(settings.log_format, process="alerts")
     try:
         process = Process(settings)
-    except BadPolicy as error:
+    except (BadPolicy, BadReceivers) as error:
         _LOG.error(str(error))
         return 2
+    for warning in process.policy.warnings(utc_now()):
+        _LOG.warning(warning)
     serve_metrics(settings.metrics)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: process.stop.set())

@@ -22,6 +22,8 @@ def maintain(db: Db, settings: Settings, now: datetime) -> None:
     db.execute(_SQL["trim_quarantine"], {"before": kept, "rows": settings.ingest.quarantine_rows})
     db.execute(_SQL["trim_unknown_chargers"], {"before": kept})
     db.execute(_SQL["trim_idempotency"], {"before": now - timedelta(days=2)})
+    db.execute(_SQL["trim_word_counts"], {"now": now})
+    db.execute(_SQL["trim_daily_salts"], {"today": now.date()})
     db.execute(_SQL["trim_login_sessions"], {"now": now})
     db.execute(_SQL["trim_outbox"], {"before": now - timedelta(days=30)})
 

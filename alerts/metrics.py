@@ -26,6 +26,8 @@ class Metrics:
         self.dead = gauge("outbox_dead", "Notifications given up")
         self.incidents = gauge("incidents", "Live incidents", ("phase", "severity"))
         self.tickets = gauge("tickets", "Live tickets", ("state", "severity"))
+        self.paused = gauge("tickets_paused", "Tickets whose clock stands", ("reason",))
+        self.late = gauge("tickets_late", "Live tickets with a broken promise", ("promise",))
         self.decided = Counter("pilewatch_events_decided", "Events decided", registry=registry)
         self.buried = Counter("pilewatch_events_buried", "Events given up", registry=registry)
         self.decision = Histogram(
@@ -56,3 +58,9 @@ class Metrics:
         self.tickets.clear()
         for found in db.execute(_SQL["ticket_figures"]):
             self.tickets.labels(found["state"], found["severity"]).set(found["n"])
+        self.paused.clear()
+        for found in db.execute(_SQL["paused_figures"]):
+            self.paused.labels(found["reason"]).set(found["n"])
+        late = db.execute(_SQL["late_figures"], {"now": now}).fetchone() or {}
+        for promise, count in late.items():
+            self.late.labels(promise).set(count)

@@ -1,34 +1,58 @@
-"""The application: `/api/v1`, health and metrics."""
+"""The application: `/api/v1`, pages, health and metrics."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Response
+import psycopg
+import structlog
+from fastapi import Depends, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-from api import problems, routes
+from api import (
+    alertmanager,
+    deliveries,
+    document,
+    explain,
+    history,
+    live,
+    models,
+    planning,
+    problems,
+    routes,
+)
+from api.admission import Bounded, admitted
 from api.context import SQL, Context
+from api.metrics import Measured, Metrics
+from api.pages import install as pages
 from pilewatch import __version__
 from pilewatch.clock import Clock, utc_now
 from pilewatch.policy import load_policy
 from pilewatch.settings import Settings
 from pilewatch.store.migrate import all_migrations
-from pilewatch.store.pool import open_pool
+from pilewatch.store.pool import connect, open_pool
+
+_LOG = structlog.get_logger()
 
 
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     """The whole application with a connection pool of its own."""
-    pool = open_pool(
-        settings.database.url.get_secret_value(),
-        size=settings.database.pool_size,
-        application="pilewatch api",
-    )
+    url = settings.database.url.get_secret_value()
+    pool = open_pool(url, size=settings.database.pool_size, application="pilewatch api")
     newest = max(step.version for step in all_migrations())
+    streams = live.Live(url, clock, settings.api.max_streams)
+    metrics = Metrics(pool, lambda: len(streams))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        listening = asyncio.create_task(streams.run())
         yield
+        streams.end()
+        listening.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await listening
         pool.close()
 
     app = FastAPI(
@@ -38,24 +62,55 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         lifespan=lifespan,
     )
     policy = load_policy(settings.alerts.policy_file)
+    for warning in policy.warnings(clock()):
+        _LOG.warning(warning)
     app.state.context = Context(settings, policy, clock, pool)
+    app.state.live = streams
+    app.state.places = asyncio.Semaphore(settings.database.pool_size)
     problems.install(app)
-    app.include_router(routes.router)
+    document.install(app)
+    app.add_middleware(Bounded)
+    app.add_middleware(Measured, metrics=metrics)
+    routers = (
+        *(routes.router, routes.orders, history.router, live.router),
+        *(explain.router, deliveries.router, alertmanager.orders),
+        *(planning.router, planning.orders),
+    )
+    for router in routers:
+        app.include_router(router, dependencies=[Depends(admitted, scope="function")])
+    pages.install(app)
 
-    @app.get("/healthz", tags=["operation"], summary="The process lives")
-    def healthz() -> dict[str, str]:
+    @app.get(
+        "/healthz",
+        tags=["operation"],
+        summary="The process lives",
+        response_model=models.HealthAnswer,
+    )
+    async def healthz() -> dict[str, str]:
+        """Asks nobody."""
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["operation"], summary="The database is reached and of this version")
+    @app.get(
+        "/readyz",
+        tags=["operation"],
+        summary="The database is reached and of this version",
+        response_model=models.HealthAnswer,
+        responses=problems.documented([503]),
+    )
     def readyz() -> Any:
-        with pool.connection(timeout=3) as db:
-            row = db.execute(SQL["ready"]).fetchone()
-        if row is None or row["version"] != newest:
+        """On a connection of its own: a full pool does not make us unready."""
+        try:
+            with connect(url, application="pilewatch api ready", wait_s=2) as db:
+                row = db.execute(SQL["ready"]).fetchone()
+        except psycopg.errors.UndefinedTable:
+            row = None
+        if row is None or row["version"] is None or row["version"] < newest:
             return problems.answer(503, f"the schema is not at version {newest}: migrate")
         return {"status": "ready"}
 
     @app.get("/metrics", include_in_schema=False)
-    def metrics() -> Response:
-        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+    def prometheus() -> Response:
+        text = generate_latest(REGISTRY) + generate_latest(metrics.registry)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return app

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request, Response
 
-from api.people import RESIDENT, Caller, caller_by_key
+from api.people import RESIDENT, Caller, caller_by_key, caller_by_session
 from api.problems import Problem
 from pilewatch.clock import Clock
 from pilewatch.policy import Policy
@@ -19,7 +20,9 @@ from pilewatch.store import queries
 from pilewatch.store.pool import Db, Pool
 
 SQL = queries.load("api")
+SESSION_COOKIE = "pilewatch_session"
 _BIG = 2**63 - 1
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,14 @@ class Context:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request: who, when, with which connection."""
+    """One request: who, when, with which connection. `csrf` is the login session's token that a
+    form must carry; None without a session."""
 
     db: Db
     now: datetime
     caller: Caller
     context: Context
+    csrf: str | None = None
 
     @property
     def policy(self) -> Policy:
@@ -48,7 +53,7 @@ class Asked:
 
     def rows(self, name: str, **values: Any) -> list[dict[str, Any]]:
         """The rows of a named query."""
-        return self.db.execute(SQL[name], {"now": self.now, **values}).fetchall()
+        return self.db.execute(SQL[name], {"now": self.now, "ids": None, **values}).fetchall()
 
 
 def asked(
@@ -59,17 +64,38 @@ def asked(
     context: Context = request.app.state.context
     now = context.clock()
     with context.pool.connection() as db:
-        caller = RESIDENT
+        caller, csrf = RESIDENT, None
         if authorization is not None:
             scheme, _, key = authorization.partition(" ")
             found = caller_by_key(db, key.strip(), now) if scheme.lower() == "bearer" else None
             if found is None:
                 raise Problem(401, "this key is unknown, revoked or expired")
             caller = found
-        yield Asked(db, now, caller, context)
+        elif token := request.cookies.get(SESSION_COOKIE):
+            session = caller_by_session(db, token, now)
+            if session is not None:
+                caller, csrf = session.caller, session.csrf
+                if request.url.path.startswith("/api/") and request.method not in _SAFE:
+                    check_csrf(csrf, request.headers.get("x-csrf-token"))
+        yield Asked(db, now, caller, context, csrf)
 
 
-Ask = Annotated[Asked, Depends(asked)]
+def check_csrf(expected: str | None, given: str | None) -> None:
+    """Raises `Problem` 403 unless the token of the session's own pages came along."""
+    if expected is None or not hmac.compare_digest(expected.encode(), (given or "").encode()):
+        raise Problem(403, "X-CSRF-Token: the token of the login session is needed")
+
+
+# The connection goes back to the pool before the answer is sent: a slow reader holds none.
+Ask = Annotated[Asked, Depends(asked, scope="function")]
+Word = Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]+$")]
+
+
+def guard_cache(ask: Ask, response: Response) -> None:
+    """What staff see stays in no cache; what all may see is asked for again, by its ETag."""
+    staff = ask.caller.id is not None
+    response.headers["Cache-Control"] = "no-store" if staff else "no-cache"
+    response.headers["Vary"] = "Authorization, Cookie"
 
 
 @dataclass(frozen=True)
@@ -97,8 +123,10 @@ class Page:
 
 
 def page(
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    cursor: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="Rows of one page")] = 100,
+    cursor: Annotated[
+        str | None, Query(max_length=64, description="`next_cursor` of the page before")
+    ] = None,
 ) -> Page:
     """Reads limit and cursor. Raises `Problem` 422 for a cursor that we did not give."""
     if cursor is None:

@@ -1,22 +1,48 @@
 """The API as a process: `pilewatch api`."""
 
+import signal
+import socket
+
 import uvicorn
 
 from api.app import create_app
+from api.live import Live
 from pilewatch.observability import setup_logging
 from pilewatch.settings import Settings
 
 
-def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT. Gives the exit code."""
-    setup_logging(settings.log_format, process="api")
+class Server(uvicorn.Server):
+    """Ends the live streams first when it stops: they would never end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, live: Live):
+        super().__init__(config)
+        self._live = live
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Streams, then connections, then the application."""
+        self._live.end()
+        await super().shutdown(sockets)
+
+
+def server(settings: Settings) -> Server:
+    """The server, not yet running."""
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.api.host,
         port=settings.api.port,
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=5,
     )
-    uvicorn.Server(config).run()
+    return Server(config, app.state.live)
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT. Gives the exit code."""
+    setup_logging(settings.log_format, process="api")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn stops in order and then raises the signal again: that one is not to kill us.
+        signal.signal(number, lambda *_: None)
+    server(settings).run()
     return 0

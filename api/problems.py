@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problem documents: what was wrong, where, and what would be right."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from psycopg_pool import PoolTimeout
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from pilewatch.workflow.desk import NotFound, VersionConflict
@@ -47,30 +48,106 @@ def answer(
         **more,
     }
     return JSONResponse(
-        body, status, media_type="application/problem+json", headers=dict(headers or {})
+        body,
+        status,
+        media_type="application/problem+json",
+        headers={"Cache-Control": "no-store", **(headers or {})},
     )
+
+
+REFUSALS = (Problem, Refused, VersionConflict, NotFound)
+
+
+def refusal(error: Exception) -> JSONResponse:
+    """The answer to a request that was understood and not granted: one of `REFUSALS`."""
+    match error:
+        case Problem():
+            return answer(error.status, error.detail, **error.more)
+        case Refused():
+            return answer(
+                409, str(error), word="refused", state=error.state.value, allowed=error.allowed
+            )
+        case VersionConflict():
+            return answer(412, str(error), word="changed-meanwhile", version=error.version)
+        case NotFound():
+            return answer(404, f"there is no {error}")
+    raise error
+
+
+class ProblemAnswer(BaseModel):
+    """A problem document (RFC 9457): what was wrong, where, and what would be right."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, str]] | None = None
+    state: str | None = None
+    allowed: list[str] | None = None
+    version: int | None = None
+
+
+_CAUSES: dict[int, tuple[str, str, dict[str, Any]]] = {
+    401: ("Not known who asks", "this key is unknown, revoked or expired", {}),
+    403: ("This role may not", "repairer may not assign", {}),
+    404: ("No such thing", "there is no ticket 12", {}),
+    409: (
+        "Not possible in the present state",
+        "a ticket that is open cannot be claimed",
+        {"state": "open", "allowed": ["assign", "accept"]},
+    ),
+    412: ("Changed meanwhile", "the ticket has been changed meanwhile", {"version": 3}),
+    413: ("The body is too large", "a body has 262144 bytes at most", {}),
+    422: (
+        "The request does not fit",
+        "the request does not fit; see errors",
+        {"errors": [{"pointer": "/body/code", "detail": "no fault code; see the taxonomy"}]},
+    ),
+    429: ("Too many", "too many reports from this address; try again later", {}),
+    503: ("The database is away, or too much is asked", "the database is away; try again", {}),
+}
+
+
+def documented(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says of these errors."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for status in sorted(statuses):
+        cause, detail, more = _CAUSES[status]
+        title = HTTPStatus(status).phrase
+        example = {
+            "type": f"urn:pilewatch:problem:{title.lower().replace(' ', '-')}",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            **more,
+        }
+        schema = {"$ref": "#/components/schemas/ProblemAnswer"}
+        content = {"application/problem+json": {"schema": schema, "example": example}}
+        found[status] = {"description": cause, "content": content}
+    return found
+
+
+def open_to_all(*statuses: int) -> dict[str, Any]:
+    """A public operation's documentation: errors that can happen, and that no key is needed."""
+    security: list[dict[str, list[str]]] = [{}, {"key": []}, {"session": []}]
+    responses = documented({401, 422, 503, *statuses})
+    return {"responses": responses, "openapi_extra": {"security": security}}
+
+
+def for_staff(*statuses: int) -> dict[str, Any]:
+    """The same for an operation that needs a key or a session."""
+    security: list[dict[str, list[str]]] = [{"key": []}, {"session": []}]
+    responses = documented({401, 403, 422, 503, *statuses})
+    return {"responses": responses, "openapi_extra": {"security": security}}
 
 
 def install(app: FastAPI) -> None:
     """Every error of the application leaves as a problem document, never as a traceback."""
 
-    @app.exception_handler(Problem)
-    def _problem(_: Request, error: Problem) -> JSONResponse:
-        return answer(error.status, error.detail, **error.more)
-
-    @app.exception_handler(Refused)
-    def _refused(_: Request, error: Refused) -> JSONResponse:
-        return answer(
-            409, str(error), word="refused", state=error.state.value, allowed=error.allowed
-        )
-
-    @app.exception_handler(VersionConflict)
-    def _conflict(_: Request, error: VersionConflict) -> JSONResponse:
-        return answer(412, str(error), word="changed-meanwhile", version=error.version)
-
-    @app.exception_handler(NotFound)
-    def _missing(_: Request, error: NotFound) -> JSONResponse:
-        return answer(404, f"there is no {error}")
+    for kind in REFUSALS:
+        app.add_exception_handler(kind, lambda _, error: refusal(error))
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -16,8 +16,14 @@ RIGHTS: dict[str, frozenset[str]] = {
     "reopen": frozenset({"grid_worker", "operator", "admin"}),
     "merge": frozenset({"operator", "admin"}),
     "comment": _STAFF,
+    "pause": frozenset({"repairer", "operator", "admin"}),
+    "resume": frozenset({"repairer", "operator", "admin"}),
+    "plan": frozenset({"operator", "admin"}),
+    "silence": frozenset({"operator", "admin"}),
     "inspect": frozenset({"grid_worker", "admin"}),
     "quarantine": frozenset({"operator", "admin"}),
+    "deliveries": frozenset({"operator", "admin"}),
+    "alertmanager": frozenset({"operator", "admin"}),
 }
 
 
@@ -28,6 +34,14 @@ def demand(caller: Caller, operation: str) -> None:
     if caller.id is None:
         raise Problem(401, "a key is needed: Authorization: Bearer pw_…")
     raise Problem(403, f"{caller.role} may not {operation}")
+
+
+def within(narrowed: dict[str, Any], owners: dict[str, Any]) -> bool:
+    """Whether a matter of these owners is inside a scope, by the rule of the queries."""
+    company, grids = narrowed["company_id"], narrowed["grids"]
+    own = company is None or company == owners["company_id"]
+    mine = owners["assignee_id"] is not None and owners["assignee_id"] == narrowed["person_id"]
+    return (own or mine) and (grids is None or owners["grid_id"] in grids)
 
 
 def scope(caller: Caller) -> dict[str, Any]:

@@ -1,17 +1,17 @@
 """`/api/v1`: sites, chargers, connectors, incidents, tickets, reports, inspections."""
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
-from psycopg.types.json import Jsonb
-from pydantic import BaseModel
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
-from api import models
-from api.context import SQL, Ask, Asked, Paged, tag
+from api import models, problems, ticketing
+from api.context import Ask, Asked, Paged, Word, guard_cache, tag
+from api.idempotency import OnceRoute, once
+from api.limits import count_about, count_word
+from api.models import Listed
 from api.people import RESIDENT
 from api.problems import Problem
 from api.rights import demand, scope
-from pilewatch.workflow.desk import Actor, act
 from pilewatch.workflow.inspections import record_inspection
 from pilewatch.workflow.reports import Receipt, answer_receipt, file_report, report_by_receipt
 from pilewatch.workflow.tickets import (
@@ -21,67 +21,103 @@ from pilewatch.workflow.tickets import (
     Claim,
     Comment,
     Merge,
+    Pause,
     Reject,
     Reopen,
+    Resume,
     Start,
     TicketState,
     possible,
 )
 
-router = APIRouter(prefix="/api/v1")
-Id = Annotated[int, Path(ge=1, le=models.Big)]
-Word = Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]+$")]
-T = TypeVar("T", bound=BaseModel)
+router = APIRouter(prefix="/api/v1", dependencies=[Depends(guard_cache)])
+orders = APIRouter(
+    prefix="/api/v1",
+    route_class=OnceRoute,
+    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
+    responses=problems.documented([413]),
+)
+"""Every POST: each may carry an Idempotency-Key."""
+Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
+SiteWord = Annotated[Word, Query(description="Only of this site", examples=["wanhe-1a"])]
+ChargerWord = Annotated[Word, Query(description="Only of this charger", examples=["WH-E01"])]
+Port = Annotated[int, Path(ge=1, le=999, description="The connector's number on its charger")]
+Token = Annotated[
+    str, Path(min_length=1, max_length=200, description="The secret of the receipt's link")
+]
 _ALL = 2**63 - 1
-
-
-class Listed(BaseModel, Generic[T]):
-    """One page of a list."""
-
-    items: list[T]
-    next_cursor: str | None
 
 
 # --- what stands where, and how it is
 
 
-@router.get("/sites", response_model=Listed[models.SiteAnswer], summary="Sites and free ports")
-def sites(ask: Ask, page: Paged) -> Any:
+@router.get(
+    "/sites",
+    response_model=Listed[models.SiteAnswer],
+    summary="Sites and free ports",
+    tags=["state"],
+    **problems.open_to_all(),
+)
+def sites(request: Request, response: Response, ask: Ask, page: Paged) -> Any:
     """Every charging place with its live counts."""
     rows = ask.rows("sites", code=None, after=page.after, limit=page.limit)
-    return page.answer(rows, rows)
+    return tag(request, response, rows) or page.answer(rows, rows)
 
 
-@router.get("/sites/{code}", response_model=models.SiteAnswer, summary="One site")
-def site(code: str, ask: Ask) -> Any:
+@router.get(
+    "/sites/{code}",
+    response_model=models.SiteAnswer,
+    summary="One site",
+    tags=["state"],
+    **problems.open_to_all(404),
+)
+def site(code: models.PathCode, ask: Ask) -> Any:
     """One charging place."""
-    return _one(ask.rows("sites", code=_clean(code), after=0, limit=1), f"site {code}")
+    return _one(ask.rows("sites", code=code, after=0, limit=1), f"site {code}")
 
 
-@router.get("/chargers", response_model=Listed[models.ChargerAnswer], summary="Chargers")
-def chargers(ask: Ask, page: Paged, site: Word = None) -> Any:
+@router.get(
+    "/chargers",
+    response_model=Listed[models.ChargerAnswer],
+    summary="Chargers",
+    tags=["state"],
+    **problems.open_to_all(),
+)
+def chargers(
+    request: Request, response: Response, ask: Ask, page: Paged, site: SiteWord = None
+) -> Any:
     """Every pile, or those of one site."""
     rows = ask.rows("chargers", site=site, code=None, after=page.after, limit=page.limit)
-    return page.answer(rows, rows)
+    return tag(request, response, rows) or page.answer(rows, rows)
 
 
-@router.get("/chargers/{code}", response_model=models.ChargerAnswer, summary="One charger")
-def charger(code: str, ask: Ask) -> Any:
+@router.get(
+    "/chargers/{code}",
+    response_model=models.ChargerAnswer,
+    summary="One charger",
+    tags=["state"],
+    **problems.open_to_all(404),
+)
+def charger(code: models.PathCode, ask: Ask) -> Any:
     """One pile."""
-    rows = ask.rows("chargers", site=None, code=_clean(code), after=0, limit=1)
+    rows = ask.rows("chargers", site=None, code=code, after=0, limit=1)
     return _one(rows, f"charger {code}")
 
 
 @router.get(
-    "/connectors", response_model=Listed[models.ConnectorAnswer], summary="Live state and its age"
+    "/connectors",
+    response_model=Listed[models.ConnectorAnswer],
+    summary="Live state and its age",
+    tags=["state"],
+    **problems.open_to_all(),
 )
 def connectors(
     request: Request,
     response: Response,
     ask: Ask,
     page: Paged,
-    site: Word = None,
-    charger: Word = None,
+    site: SiteWord = None,
+    charger: ChargerWord = None,
 ) -> Any:
     """How each connector stands now, and how old that knowledge is."""
     rows = ask.rows(
@@ -101,27 +137,46 @@ def connectors(
     "/chargers/{code}/connectors/{number}",
     response_model=models.ConnectorAnswer,
     summary="One connector",
+    tags=["state"],
+    **problems.open_to_all(404),
 )
-def connector(code: str, number: Annotated[int, Path(ge=1, le=999)], ask: Ask) -> Any:
+def connector(code: models.PathCode, number: Port, ask: Ask) -> Any:
     """How one connector stands now."""
-    rows = ask.rows(
-        "connectors", site=None, charger=_clean(code), connector=number, after=0, limit=1
-    )
+    rows = ask.rows("connectors", site=None, charger=code, connector=number, after=0, limit=1)
     return _one(rows, f"connector {number} of charger {code}")
 
 
 # --- incidents
 
 
-@router.get("/incidents", response_model=Listed[models.IncidentAnswer], summary="Incidents")
-def incidents(ask: Ask, page: Paged, phase: Word = None, site: Word = None) -> Any:
+@router.get(
+    "/incidents",
+    response_model=Listed[models.IncidentAnswer],
+    summary="Incidents",
+    tags=["incidents"],
+    **problems.for_staff(),
+)
+def incidents(
+    request: Request,
+    response: Response,
+    ask: Ask,
+    page: Paged,
+    phase: Annotated[Word, Query(description="Only of this phase", examples=["open"])] = None,
+    site: SiteWord = None,
+) -> Any:
     """Newest first."""
     demand(ask.caller, "read")
     rows = _incidents(ask, before=page.before, limit=page.limit, phase=phase, site=site)
-    return page.answer(rows, [_with_subject(row) for row in rows])
+    return tag(request, response, rows) or page.answer(rows, [_with_subject(row) for row in rows])
 
 
-@router.get("/incidents/{id}", response_model=models.IncidentAnswer, summary="One incident")
+@router.get(
+    "/incidents/{id}",
+    response_model=models.IncidentAnswer,
+    summary="One incident",
+    tags=["incidents"],
+    **problems.for_staff(404),
+)
 def incident(id: Id, ask: Ask) -> Any:
     """With its evidence."""
     demand(ask.caller, "read")
@@ -136,14 +191,24 @@ def _incidents(ask: Asked, **wanted: Any) -> list[dict[str, Any]]:
 # --- tickets
 
 
-@router.get("/tickets", response_model=Listed[models.TicketAnswer], summary="Tickets")
+@router.get(
+    "/tickets",
+    response_model=Listed[models.TicketAnswer],
+    summary="Tickets",
+    tags=["tickets"],
+    **problems.for_staff(),
+)
 def tickets(
+    request: Request,
+    response: Response,
     ask: Ask,
     page: Paged,
-    state: TicketState | None = None,
-    site: Word = None,
-    charger: Word = None,
-    code: Word = None,
+    state: Annotated[TicketState | None, Query(description="Only in this state")] = None,
+    site: SiteWord = None,
+    charger: ChargerWord = None,
+    code: Annotated[
+        Word, Query(description="Only of this fault code", examples=["no-output"])
+    ] = None,
 ) -> Any:
     """Newest first; a repairer sees the own company's, a grid worker the own grids'."""
     demand(ask.caller, "read")
@@ -154,10 +219,16 @@ def tickets(
         "code": code,
     }
     rows = _tickets(ask, before=page.before, limit=page.limit, **wanted)
-    return page.answer(rows, [_ticket(row) for row in rows])
+    return tag(request, response, rows) or page.answer(rows, [_ticket(row) for row in rows])
 
 
-@router.get("/tickets/{id}", response_model=models.TicketAnswer, summary="One ticket")
+@router.get(
+    "/tickets/{id}",
+    response_model=models.TicketAnswer,
+    summary="One ticket",
+    tags=["tickets"],
+    **problems.for_staff(404),
+)
 def ticket(id: Id, request: Request, response: Response, ask: Ask) -> Any:
     """With timeline and evidence; its ETag is its version, for If-Match."""
     demand(ask.caller, "read")
@@ -184,24 +255,7 @@ IfMatch = Annotated[str | None, Header(description="the ticket's ETag; 412 if it
 def _do(
     ask: Asked, id: int, word: str, action: Action, response: Response, if_match: str | None
 ) -> dict[str, Any]:
-    demand(ask.caller, word)
-    with ask.db.transaction():
-        before = _one(_tickets(ask, id=id), f"ticket {id}")
-        actor = Actor("person", ask.caller.id)
-        version = _version(if_match)
-        act(ask.db, ask.policy, ask.now, id, action, actor, expected_version=version)
-        after = _one(_tickets(ask, id=id, everyones=True), f"ticket {id}")
-        ask.db.execute(
-            SQL["audit"],
-            {
-                "now": ask.now,
-                "person_id": ask.caller.id,
-                "action": f"ticket.{word}",
-                "object": f"ticket/{id}",
-                "before": Jsonb({"state": before["state"], "version": before["version"]}),
-                "after": Jsonb({"state": after["state"], "version": after["version"]}),
-            },
-        )
+    ticketing.do(ask, id, word, action, _version(if_match))
     return _show(ask, id, response, done=True)
 
 
@@ -217,7 +271,13 @@ def _version(if_match: str | None) -> int | None:
 _TICKET = models.TicketAnswer
 
 
-@router.post("/tickets/{id}/assign", response_model=_TICKET, summary="Assign")
+@orders.post(
+    "/tickets/{id}/assign",
+    response_model=_TICKET,
+    summary="Assign",
+    tags=["tickets"],
+    **problems.for_staff(404, 409, 412),
+)
 def assign(
     id: Id, body: models.AssignRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
@@ -233,19 +293,37 @@ def assign(
     return _do(ask, id, "assign", Assign(company, assignee), response, if_match)
 
 
-@router.post("/tickets/{id}/accept", response_model=_TICKET, summary="Accept")
+@orders.post(
+    "/tickets/{id}/accept",
+    response_model=_TICKET,
+    summary="Accept",
+    tags=["tickets"],
+    **problems.for_staff(404, 409, 412),
+)
 def accept(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
     """Take it on."""
     return _do(ask, id, "accept", Accept(), response, if_match)
 
 
-@router.post("/tickets/{id}/start", response_model=_TICKET, summary="Start the repair")
+@orders.post(
+    "/tickets/{id}/start",
+    response_model=_TICKET,
+    summary="Start the repair",
+    tags=["tickets"],
+    **problems.for_staff(404, 409, 412),
+)
 def start(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
     """Work begins."""
     return _do(ask, id, "start", Start(), response, if_match)
 
 
-@router.post("/tickets/{id}/claim", response_model=_TICKET, summary="Claim the repair")
+@orders.post(
+    "/tickets/{id}/claim",
+    response_model=_TICKET,
+    summary="Claim the repair",
+    tags=["tickets"],
+    **problems.for_staff(404, 409, 412),
+)
 def claim(
     id: Id, body: models.ClaimRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
@@ -254,7 +332,13 @@ def claim(
     return _do(ask, id, "claim", action, response, if_match)
 
 
-@router.post("/tickets/{id}/reject", response_model=_TICKET, summary="Reject with a reason")
+@orders.post(
+    "/tickets/{id}/reject",
+    response_model=_TICKET,
+    summary="Reject with a reason",
+    tags=["tickets"],
+    **problems.for_staff(404, 409, 412),
+)
 def reject(
     id: Id, body: models.ReasonRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
@@ -262,7 +346,13 @@ def reject(
     return _do(ask, id, "reject", Reject(body.reason), response, if_match)
 
 
-@router.post("/tickets/{id}/reopen", response_model=_TICKET, summary="Reopen with a reason")
+@orders.post(
+    "/tickets/{id}/reopen",
+    response_model=_TICKET,
+    summary="Reopen with a reason",
+    tags=["tickets"],
+    **problems.for_staff(404, 409, 412),
+)
 def reopen(
     id: Id, body: models.ReasonRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
@@ -270,7 +360,13 @@ def reopen(
     return _do(ask, id, "reopen", Reopen(body.reason), response, if_match)
 
 
-@router.post("/tickets/{id}/merge", response_model=_TICKET, summary="Merge into another")
+@orders.post(
+    "/tickets/{id}/merge",
+    response_model=_TICKET,
+    summary="Merge into another",
+    tags=["tickets"],
+    **problems.for_staff(404, 409, 412),
+)
 def merge(
     id: Id, body: models.MergeRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
@@ -278,7 +374,13 @@ def merge(
     return _do(ask, id, "merge", Merge(body.into), response, if_match)
 
 
-@router.post("/tickets/{id}/comments", response_model=_TICKET, summary="Comment")
+@orders.post(
+    "/tickets/{id}/comments",
+    response_model=_TICKET,
+    summary="Comment",
+    tags=["tickets"],
+    **problems.for_staff(404, 409, 412),
+)
 def comment(
     id: Id, body: models.CommentRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
@@ -286,17 +388,52 @@ def comment(
     return _do(ask, id, "comment", Comment(body.text), response, if_match)
 
 
+@orders.post(
+    "/tickets/{id}/pause",
+    response_model=_TICKET,
+    summary="Stop the clock with a reason",
+    tags=["tickets"],
+    **problems.for_staff(404, 409, 412),
+)
+def pause(
+    id: Id, body: models.PauseRequest, response: Response, ask: Ask, if_match: IfMatch = None
+) -> Any:
+    """Nothing can be done until something comes; the deadlines stand still."""
+    return _do(ask, id, "pause", Pause(body.reason, body.note), response, if_match)
+
+
+@orders.post(
+    "/tickets/{id}/resume",
+    response_model=_TICKET,
+    summary="Let the clock run again",
+    tags=["tickets"],
+    **problems.for_staff(404, 409, 412),
+)
+def resume(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
+    """Deadlines that were still to come move by the pause; the timeline tells old and new."""
+    return _do(ask, id, "resume", Resume(), response, if_match)
+
+
 # --- residents and grid workers
 
 
-@router.post("/reports", status_code=201, response_model=models.FiledAnswer, summary="Report")
-def report(body: models.ReportRequest, ask: Ask) -> Any:
+@orders.post(
+    "/reports",
+    status_code=201,
+    response_model=models.FiledAnswer,
+    summary="Report",
+    tags=["residents"],
+    **problems.open_to_all(429),
+)
+def report(body: models.ReportRequest, request: Request, ask: Ask) -> Any:
     """Say that a pile does not work; no account is needed. The receipt tells what became of it."""
     if body.site is None and body.charger is None:
         raise Problem(422, "a charger or a site is needed")
     if body.connector is not None and body.charger is None:
         raise Problem(422, "a connector needs its charger")
+    count_word(request, ask)
     place = _place(ask, body.site, body.charger, body.connector)
+    count_about(ask, place["charger_id"])
     with ask.db.transaction():
         filed = file_report(
             ask.db,
@@ -318,17 +455,28 @@ def report(body: models.ReportRequest, ask: Ask) -> Any:
     }
 
 
-@router.get("/receipts/{token}", response_model=models.ReceiptAnswer, summary="A report's story")
-def receipt(token: str, ask: Ask) -> Any:
+@router.get(
+    "/receipts/{token}",
+    response_model=models.ReceiptAnswer,
+    summary="A report's story",
+    tags=["residents"],
+    **problems.open_to_all(404),
+)
+def receipt(token: Token, ask: Ask) -> Any:
     """Each step of the ticket that the report came to."""
     return _receipt(report_by_receipt(ask.db, token))
 
 
-@router.post(
-    "/receipts/{token}/answer", response_model=models.ReceiptAnswer, summary="Does it charge now?"
+@orders.post(
+    "/receipts/{token}/answer",
+    response_model=models.ReceiptAnswer,
+    summary="Does it charge now?",
+    tags=["residents"],
+    **problems.open_to_all(404, 409, 429),
 )
-def answer(token: str, body: models.AnswerRequest, ask: Ask) -> Any:
+def answer(token: Token, body: models.AnswerRequest, request: Request, ask: Ask) -> Any:
     """ "No" reopens."""
+    count_word(request, ask)
     with ask.db.transaction():
         found = answer_receipt(ask.db, ask.policy, ask.now, token, charges_now=body.charges_now)
     return _receipt(found)
@@ -349,8 +497,13 @@ def _receipt(found: Receipt | None) -> dict[str, Any]:
     }
 
 
-@router.post(
-    "/inspections", status_code=201, response_model=models.InspectionAnswer, summary="Inspect"
+@orders.post(
+    "/inspections",
+    status_code=201,
+    response_model=models.InspectionAnswer,
+    summary="Inspect",
+    tags=["inspections"],
+    **problems.for_staff(),
 )
 def inspect(body: models.InspectionRequest, ask: Ask) -> Any:
     """A check on the spot: passed with a test charge it proves a claimed repair."""
@@ -381,34 +534,46 @@ def inspect(body: models.InspectionRequest, ask: Ask) -> Any:
 # --- operators
 
 
-@router.get("/quarantine", summary="Messages that could not be used")
-def quarantine(ask: Ask, page: Paged) -> dict[str, Any]:
+@router.get(
+    "/quarantine",
+    response_model=Listed[models.QuarantineAnswer],
+    summary="Messages that could not be used",
+    tags=["operation"],
+    **problems.for_staff(),
+)
+def quarantine(ask: Ask, page: Paged) -> Any:
     """Newest first, each with its reason."""
     demand(ask.caller, "quarantine")
     rows = ask.rows("quarantine", before=page.before, limit=page.limit)
     return page.answer(rows, rows)
 
 
-@router.get("/unknown-chargers", summary="Chargers that nobody has registered")
+@router.get(
+    "/unknown-chargers",
+    response_model=Listed[models.UnknownChargerAnswer],
+    summary="Chargers that nobody has registered",
+    tags=["operation"],
+    **problems.for_staff(),
+)
 def unknown_chargers(ask: Ask) -> dict[str, Any]:
     """Latest first."""
     demand(ask.caller, "quarantine")
     return {"items": ask.rows("unknown_chargers", limit=500), "next_cursor": None}
 
 
-@router.get("/me", summary="Who am I")
+@router.get(
+    "/me",
+    response_model=models.MeAnswer,
+    summary="Who am I",
+    tags=["operation"],
+    **problems.open_to_all(),
+)
 def me(ask: Ask) -> dict[str, Any]:
     """The caller's role and login."""
     return {"role": ask.caller.role, "login": ask.caller.login}
 
 
 # --- shapes
-
-
-def _clean(text: str) -> str:
-    if "\0" in text or len(text) > 64:
-        raise Problem(404, "there is no such thing")
-    return text
 
 
 def _place(
@@ -431,4 +596,5 @@ def _with_subject(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ticket(row: dict[str, Any]) -> dict[str, Any]:
-    return {**_with_subject(row), "actions": possible(TicketState(row["state"]))}
+    can = possible(TicketState(row["state"]), paused=row["paused_at"] is not None)
+    return {**_with_subject(row), "actions": can}

@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from deploy.supervisor import die_with_parent
+
 
 def _program_folder() -> Path:
     # Found without importing the package, whose own server wants a desktop's runtime folder.
@@ -79,7 +81,7 @@ class EmbeddedPostgres:
         user = _unprivileged_user()
         if not (self.folder / "PG_VERSION").exists():
             self._init(user)
-        (self.folder / "postmaster.pid").unlink(missing_ok=True) if not self._running() else None
+        self._end_orphan()
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
@@ -94,8 +96,10 @@ class EmbeddedPostgres:
             stderr=log,
             user=user,
             start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGINT),  # noqa: PLW1509
         )
-        wait_for_port(self.port, self.process, "PostgreSQL", 30)
+        log.close()
+        wait_for_port(self.port, self.process, "PostgreSQL", 60)
         self._wait_until_ready()
         return self
 
@@ -129,13 +133,17 @@ class EmbeddedPostgres:
             user=user,
         )
 
-    def _running(self) -> bool:
+    def _end_orphan(self) -> None:
+        """End a server that an earlier, killed run left in this folder; forget a dead one's pid."""
+        note = self.folder / "postmaster.pid"
         try:
-            pid = int((self.folder / "postmaster.pid").read_text().split()[0])
-            os.kill(pid, 0)
-        except (OSError, ValueError, IndexError):
-            return False
-        return True
+            orphan = psutil.Process(int(note.read_text().split()[0]))
+            if orphan.name() == "postgres" and Path(orphan.cwd()) == self.folder.resolve():
+                orphan.send_signal(signal.SIGINT)
+                orphan.wait(30)
+        except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
+            pass  # there is none
+        note.unlink(missing_ok=True)
 
     def _wait_until_ready(self) -> None:
         until = time.monotonic() + 30
@@ -175,11 +183,15 @@ class EmbeddedBroker:
         config = self.folder / "broker.toml"
         config.write_text(_RUMQTTD.format(port=self.port, port_v5=self.port_v5))
         code = "from iotcore._serve import main; main()"
+        log = (self.folder / "broker.log").open("ab")
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", code, json.dumps({"config_path": str(config)})],
-            stdin=subprocess.PIPE,
+            stdin=subprocess.PIPE,  # it ends when the other end of this pipe does
+            stdout=log,
+            stderr=log,
             start_new_session=True,
         )
+        log.close()
         wait_for_port(self.port, self.process, "the MQTT broker", 15)
         wait_for_port(self.port_v5, self.process, "the MQTT 5 listener", 15)
         return self

@@ -4,17 +4,23 @@ Defaults are starting points; a TOML file changes them. Times are seconds unless
 """
 
 import tomllib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta, Struct
 
 from pilewatch.faultcodes import FAULTS, Fault
+from pilewatch.workdays import Calendar, china, load_calendar
 
 Seconds = Annotated[float, Meta(ge=0, le=366 * 86400)]
 Share = Annotated[float, Meta(gt=0, le=1)]
+PromiseHours = Annotated[float, Meta(gt=0, le=5 * 8784)]
+Severity = Annotated[int, Meta(ge=1, le=3)]
+Promise = Literal["accept", "arrive", "repair"]
+PROMISES: tuple[Promise, ...] = ("accept", "arrive", "repair")
 
 
 class BadPolicy(ValueError):
@@ -39,12 +45,56 @@ class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
     at_least: Annotated[int, Meta(ge=2)] = 2
 
 
-class Deadlines(Struct, frozen=True, forbid_unknown_fields=True):
-    """Hours from opening to repair, by severity."""
+class Hours(Struct, frozen=True, forbid_unknown_fields=True):
+    """Hours of one promise, by severity."""
 
-    people_h: Annotated[float, Meta(gt=0)] = 4
-    equipment_h: Annotated[float, Meta(gt=0)] = 48
-    notice_h: Annotated[float, Meta(gt=0)] = 168
+    people_h: PromiseHours
+    equipment_h: PromiseHours
+    notice_h: PromiseHours
+
+
+class Deadlines(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is promised when a ticket opens: accepted, someone there, repaired, within hours.
+
+    The three of its own are those to the repair. Of the severities in `working` only working hours
+    count; the others run round the clock.
+    """
+
+    people_h: PromiseHours = 4
+    equipment_h: PromiseHours = 48
+    notice_h: PromiseHours = 168
+    accept: Hours = Hours(0.5, 2, 24)
+    arrive: Hours = Hours(2, 24, 72)
+    working: frozenset[Severity] = frozenset()
+
+    def promised(self, promise: Promise, severity: int) -> timedelta:
+        """How long this promise takes; in working time where `working` says so."""
+        hours = self if promise == "repair" else self.arrive if promise == "arrive" else self.accept
+        return timedelta(hours=(hours.people_h, hours.equipment_h, hours.notice_h)[severity - 1])
+
+
+class Step(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom to tell when this share of a promise's time is used; 1 is the breach itself."""
+
+    share: Annotated[float, Meta(gt=0, le=20)]
+    to: Literal["repairer", "operator", "grid_worker", "community"]
+
+
+class Escalation(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who hears of a promise in danger, step by step; a step's number is its level."""
+
+    steps: tuple[Step, ...] = (
+        Step(0.75, "repairer"),
+        Step(1, "operator"),
+        Step(1.5, "grid_worker"),
+        Step(2, "community"),
+    )
+
+
+class Planned(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long after a planned downtime what it stopped may take to come back."""
+
+    grace_s: Seconds = 900
 
 
 class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +105,36 @@ class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
     verify_within_s: Annotated[float, Meta(gt=0)] = 72 * 3600
 
 
+class Sessions(Struct, frozen=True, forbid_unknown_fields=True):
+    """When sessions in a row show a fault (plug-broken, no-output, auth-refused)."""
+
+    in_a_row: Annotated[int, Meta(ge=2, le=50)] = 3
+    window_s: Annotated[float, Meta(gt=0)] = 6 * 3600
+    delivered_wh: Annotated[float, Meta(gt=0)] = 5
+    brief_s: Annotated[float, Meta(gt=0)] = 60
+    refused_in_a_row: Annotated[int, Meta(ge=2, le=50)] = 4
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a meter value may be; shares are of the nominal voltage or of the rated current."""
+
+    nominal_v: Annotated[float, Meta(gt=0)] = 220
+    over_voltage: Share = 0.10
+    under_voltage: Share = 0.15
+    over_current: Share = 0.10
+    temperature_c: Annotated[float, Meta(gt=0)] = 80
+    residual_current_ma: Annotated[float, Meta(gt=0)] = 30
+    unasked_w: Annotated[float, Meta(gt=0)] = 15
+
+
+class Controller(Struct, frozen=True, forbid_unknown_fields=True):
+    """More than `boots` within `boots_within_s` is a loop; weaker than `rssi_dbm` is weak."""
+
+    boots: Annotated[int, Meta(ge=1)] = 3
+    boots_within_s: Annotated[float, Meta(gt=0)] = 1800
+    rssi_dbm: Annotated[float, Meta(lt=0)] = -100
+
+
 class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     """Attempts and pauses of notifications."""
 
@@ -63,14 +143,31 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     longest_pause_s: Annotated[float, Meta(gt=0)] = 3600
 
 
+class Reports(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much one network address, or everyone about one charger, may say without an account."""
+
+    window_s: Annotated[int, Meta(ge=1, le=86400)] = 600
+    address_window: Annotated[int, Meta(ge=1)] = 10
+    address_day: Annotated[int, Meta(ge=1)] = 30
+    charger_window: Annotated[int, Meta(ge=1)] = 30
+
+
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole policy of an installation."""
+    """The whole policy of an installation. `areas` has other deadlines, by an area's code."""
 
     debounce: Debounce = Debounce()
     correlation: Correlation = Correlation()
     deadlines: Deadlines = Deadlines()
+    areas: dict[str, Deadlines] = {}
+    escalation: Escalation = Escalation()
+    planned: Planned = Planned()
+    calendar: Calendar = msgspec.field(default_factory=china)
     evidence: Evidence = Evidence()
+    sessions: Sessions = Sessions()
+    limits: Limits = Limits()
+    controller: Controller = Controller()
     delivery: Delivery = Delivery()
+    reports: Reports = Reports()
 
     def debounce_of(self, fault: Fault) -> timedelta:
         """How long this fault must last before it counts."""
@@ -92,23 +189,44 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
         """How long a fault must be gone before its incident ends."""
         return timedelta(seconds=self.debounce.clear_s)
 
-    def repair_within(self, severity: int) -> timedelta:
-        """From opening to the promised repair."""
-        hours = self.deadlines
-        return timedelta(hours=(hours.people_h, hours.equipment_h, hours.notice_h)[severity - 1])
+    def deadlines_of(self, area: str | None) -> Deadlines:
+        """What is promised in this area."""
+        return self.deadlines if area is None else self.areas.get(area, self.deadlines)
+
+    def counting(self, area: str | None, severity: int) -> Calendar | None:
+        """The calendar that this severity's promises are counted in; None: round the clock."""
+        return self.calendar if severity in self.deadlines_of(area).working else None
+
+    def warnings(self, now: datetime) -> list[str]:
+        """What is not wrong, but should be mended soon."""
+        if not any(d.working for d in (self.deadlines, *self.areas.values())):
+            return []
+        return [
+            f"the calendar has no holidays of {year}: every weekday of its week counts as worked"
+            for year in self.calendar.missing(now, ZoneInfo("Asia/Shanghai"))
+        ]
 
 
 def load_policy(path: Path | None) -> Policy:
-    """Read and check a policy file; the defaults where there is none. Raises `BadPolicy`."""
+    """Read and check a policy file; the defaults where there is none. Raises `BadPolicy`.
+
+    `calendar_file` names the calendar's file, seen from the policy's own folder.
+    """
     if path is None:
         return Policy()
     try:
-        policy = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Policy)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadPolicy(f"{path}: {error}") from error
-    except msgspec.ValidationError as error:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        calendar = said.pop("calendar_file", None)
+        policy = msgspec.convert(said, Policy)
+        if calendar is not None:
+            found = load_calendar(path.parent / str(calendar))
+            policy = msgspec.structs.replace(policy, calendar=found)
+    except (OSError, ValueError) as error:
         raise BadPolicy(f"{path}: {error}") from error
     unknown = sorted(set(policy.debounce.by_code) - set(FAULTS))
     if unknown:
         raise BadPolicy(f"{path}: debounce.by_code: {unknown[0]!r} is no fault code")
+    shares = [step.share for step in policy.escalation.steps]
+    if shares != sorted(set(shares)):
+        raise BadPolicy(f"{path}: escalation.steps: each share must be greater than the one before")
     return policy

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -62,22 +62,30 @@ class Ingest(_Section):
 
 
 class Alerts(_Section):
-    """The engine and the outbox. Without `webhook_url` notifications are only logged."""
+    """The engine and the outbox. `notify_file` names who is told, see docs/notifications.md;
+    without it and `webhook_url` notifications are only logged."""
 
     policy_file: Path | None = None
+    notify_file: Path | None = None
     tick_s: float = Field(default=1.0, gt=0, le=60)
     webhook_url: str | None = None
     webhook_secret: SecretStr | None = None
 
 
 class Api(_Section):
-    """HTTP. `public_url` is what QR codes and notifications point at."""
+    """HTTP. `public_url` is what QR codes and notifications point at.
+
+    Only `trusted_proxies` (addresses or networks) are believed about `X-Forwarded-For`;
+    `max_streams` bounds the live streams of one process.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     public_url: str = "http://127.0.0.1:8080"
     secure_cookies: bool = False
     session_hours: int = Field(default=12, ge=1)
+    max_streams: int = Field(default=500, ge=1)
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
 
 
 class Metrics(_Section):

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from deploy.embedded import EmbeddedBroker, EmbeddedPostgres
+from deploy.pictures import CHROMIUM_FLAGS
 from pilewatch.store.migrate import migrate
 from pilewatch.store.pool import Db, connect
 from tests.parts import Mosquitto, TimescaleServer, database_on, missing_part
@@ -66,6 +68,18 @@ def embedded_broker(parts_folder: Path) -> Iterator[EmbeddedBroker]:
     broker = EmbeddedBroker(parts_folder / "rumqttd").start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The session's Chromium."""
+    _need("Chromium", missing_part("browser"))
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=CHROMIUM_FLAGS
+        )
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(params=["plain", pytest.param("timescale", marks=pytest.mark.timescale)])

@@ -167,21 +167,21 @@ class ObservationStore:
         if batch.meters:
             _copy(cursor, "copy_staged_meter", _METER_TYPES, batch.meters)
             self._run("apply_meters")
-        if batch.has_sessions:
-            self._run("apply_sessions")
+        sessions = self._run("apply_sessions").fetchall() if batch.has_sessions else []
         moved = self._run("apply_chargers").fetchall()
+        if shown or sessions or moved:
+            self._run("notify", channel="pilewatch_event", payload="")
         self._announce(shown, [r["charger_id"] for r in moved if r["kind"] != "charger.clock"])
         confirmations = sum(1 for row in batch.rows if row[4] == Kind.CONFIRM)
         return Written(
             inserted=inserted,
             duplicates=len(batch.rows) - confirmations - inserted,
-            events=len(shown) + len(moved),
+            events=len(shown) + len(sessions) + len(moved),
         )
 
     def _announce(self, connectors: list[int], chargers: list[int]) -> None:
         if not connectors and not chargers:
             return
-        self._run("notify", channel="pilewatch_event", payload="")
         if chargers and len(chargers) <= _MANY:
             connectors += [row["id"] for row in self._run("connectors_of", ids=chargers)]
         few = len(connectors) <= _MANY and len(chargers) <= _MANY

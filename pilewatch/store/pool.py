@@ -2,7 +2,7 @@
 
 from typing import Any, TypeAlias
 
-from psycopg import Connection
+from psycopg import AsyncConnection, Connection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool
 
@@ -17,9 +17,23 @@ _KEEPALIVES: dict[str, Any] = {
 }
 
 
-def connect(url: str, *, application: str, **more: Any) -> Db:
+def connect(url: str, *, application: str, wait_s: int = 5, **more: Any) -> Db:
     """One connection of its own, autocommit: open each transaction with `db.transaction()`."""
     return Connection.connect(
+        url,
+        autocommit=True,
+        row_factory=dict_row,
+        application_name=application,
+        connect_timeout=wait_s,
+        options="-c timezone=UTC",
+        **_KEEPALIVES,
+        **more,
+    )
+
+
+async def connect_async(url: str, *, application: str) -> AsyncConnection[Row]:
+    """The same for code that waits for notifications in an event loop."""
+    return await AsyncConnection.connect(
         url,
         autocommit=True,
         row_factory=dict_row,
@@ -27,7 +41,6 @@ def connect(url: str, *, application: str, **more: Any) -> Db:
         connect_timeout=5,
         options="-c timezone=UTC",
         **_KEEPALIVES,
-        **more,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from psycopg.types.json import Jsonb
 
@@ -14,7 +15,17 @@ from pilewatch.policy import Policy
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
 from pilewatch.workflow import tickets
-from pilewatch.workflow.tickets import Action, Comment, Entry, Merge, Reopen, Ticket, TicketState
+from pilewatch.workflow.promises import next_danger
+from pilewatch.workflow.tickets import (
+    Action,
+    Comment,
+    Entry,
+    Escalate,
+    Merge,
+    Reopen,
+    Ticket,
+    TicketState,
+)
 
 _SQL = queries.load("workflow")
 
@@ -78,15 +89,7 @@ def open_ticket(
     place = db.execute(_SQL[f"subject_of_{subject.kind}"], {"id": subject.id}).fetchone()
     if place is None:
         raise NotFound(f"{subject.kind} {subject.id}")
-    values = {
-        **place,
-        "subject_kind": subject.kind.value,
-        "code": code,
-        "family": fault.family,
-        "severity": fault.severity,
-        "now": now,
-        "deadline_at": now + policy.repair_within(fault.severity),
-    }
+    values = _values(_fresh(db, policy, now, subject, code, place), policy)
     while True:
         made = db.execute(_SQL["open_ticket"], values).fetchone()
         if made is not None:
@@ -101,6 +104,37 @@ def open_ticket(
             continue
         _join(db, policy, now, ticket, fault.code, actor, note, data)
         return Opened(ticket.id, created=False)
+
+
+def _fresh(
+    db: Db, policy: Policy, now: datetime, subject: Subject, code: str, place: Mapping[str, Any]
+) -> Ticket:
+    """The ticket as it will be opened, with what is promised at its place."""
+    fault = FAULTS[code]
+    area = db.execute(_SQL["area_of_site"], place).fetchone()
+    assert area is not None
+    zone = ZoneInfo(area["timezone"])
+    return Ticket(
+        **{"id": 0, **place, **area, "subject_kind": subject.kind.value},
+        **tickets.promised(policy, fault.severity, now, area["area"], zone),
+        state=TicketState.OPEN,
+        code=code,
+        family=fault.family,
+        severity=fault.severity,
+        opened_at=now,
+        clock_at=now,
+    )
+
+
+def _values(ticket: Ticket, policy: Policy) -> dict[str, Any]:
+    """What its row holds."""
+    danger = next_danger(ticket, policy)
+    return {
+        **asdict(ticket),
+        "state": ticket.state.value,
+        "evidence": None if ticket.evidence is None else Jsonb(ticket.evidence),
+        "escalate_at": None if danger is None else danger.at,
+    }
 
 
 def _join(
@@ -150,11 +184,12 @@ def act(
     if isinstance(action, Reopen):
         _check_reopen(db, ticket)
     changed, entry = tickets.apply(ticket, action, now, policy)
-    values = asdict(changed)
-    values["state"] = changed.state.value
-    values["evidence"] = None if changed.evidence is None else Jsonb(changed.evidence)
+    values = _values(changed, policy)
     db.execute(_SQL["update_ticket"], values)
-    _record(db, now, ticket.id, entry, actor, _news(ticket.id, values))
+    news = _news(ticket.id, values)
+    if isinstance(action, Escalate):
+        news |= entry.data
+    _record(db, now, ticket.id, entry, actor, news)
     if isinstance(action, Merge):
         both = {"ticket_id": ticket.id, "into": action.into}
         db.execute(_SQL["move_reports"], both)

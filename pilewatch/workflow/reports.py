@@ -12,9 +12,12 @@ from pilewatch.policy import Policy
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
 from pilewatch.workflow.desk import RESIDENT, Subject, act, get_ticket, open_ticket
-from pilewatch.workflow.tickets import Comment, Reopen, TicketState
+from pilewatch.workflow.tickets import Comment, Reopen, Ticket, TicketState
 
 _SQL = queries.load("workflow")
+_STOPPING = [fault.code for fault in FAULTS.values() if fault.effect == "out-of-order"]
+_EXPLICABLE = frozenset({"no-output", "dead-available", "internal-error", "display-failure"})
+"""Complaints that a dead charger, gateway or site explains; a broken plug is one of its own."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,14 @@ def file_report(
 ) -> Filed:
     """Keep the report and bring it to a ticket. Runs inside the caller's transaction."""
     place = {"site_id": site_id, "charger_id": charger_id, "connector_id": connector_id}
-    live = db.execute(_SQL["joinable_ticket"], {**place, "family": FAULTS[code].family}).fetchone()
+    subject = _subject(site_id, charger_id, connector_id)
+    matter = {
+        "family": FAULTS[code].family,
+        "subject_kind": subject.kind.value,
+        "stopping": _STOPPING,
+        "explicable": code in _EXPLICABLE,
+    }
+    live = db.execute(_SQL["joinable_ticket"], {**place, **matter}).fetchone()
     if live is not None:
         said = Comment(note, "reported-too", {"code": code})
         act(db, policy, now, live["id"], said, RESIDENT)
@@ -66,7 +76,7 @@ def file_report(
             db,
             policy,
             now,
-            subject=_subject(site_id, charger_id, connector_id),
+            subject=subject,
             code=code,
             actor=RESIDENT,
             note=note,
@@ -114,6 +124,9 @@ def answer_receipt(
 ) -> Receipt | None:
     """The reporter's answer to "does it charge now?"; "no" reopens. None: unknown token.
 
+    Where the ticket was about something wider (the gateway, the site), or about another fault,
+    that one is settled, and the reporter's own matter becomes a ticket of its own.
+
     Raises `tickets.Refused` where another ticket of the same matter is open already.
     """
     receipt = report_by_receipt(db, token)
@@ -124,9 +137,31 @@ def answer_receipt(
     if charges_now or not reopens:
         word = "resident-confirmed" if charges_now else "resident-disputed"
         act(db, policy, now, ticket.id, Comment(None, word), RESIDENT)
-    else:
+    elif _is_own_matter(receipt, ticket):
         act(db, policy, now, ticket.id, Reopen("the resident says it does not charge"), RESIDENT)
+    else:
+        _split_off(db, policy, now, receipt, ticket.id)
     return report_by_receipt(db, token)
+
+
+def _is_own_matter(receipt: Receipt, ticket: Ticket) -> bool:
+    subject = _subject(receipt.site_id, receipt.charger_id, receipt.connector_id)
+    return (ticket.subject_kind, ticket.subject_id) == (subject.kind.value, subject.id)
+
+
+def _split_off(db: Db, policy: Policy, now: datetime, receipt: Receipt, settled: int) -> None:
+    act(db, policy, now, settled, Comment(None, "resident-disputed"), RESIDENT)
+    opened = open_ticket(
+        db,
+        policy,
+        now,
+        subject=_subject(receipt.site_id, receipt.charger_id, receipt.connector_id),
+        code=receipt.code,
+        actor=RESIDENT,
+        data={"after": settled},
+    )
+    moved = {"report_id": receipt.report_id, "ticket_id": opened.ticket_id}
+    db.execute(_SQL["move_report"], moved)
 
 
 def _subject(site_id: int, charger_id: int | None, connector_id: int | None) -> Subject:

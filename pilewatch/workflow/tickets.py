@@ -1,15 +1,18 @@
 """The ticket as a pure state machine: (ticket, action, moment) -> (ticket, timeline entry).
 
 open -> assigned -> accepted -> repairing -> repaired (claimed) -> verified -> closed, with
-reopened, rejected and merged beside it. Nothing becomes verified or closed without evidence.
+reopened, rejected and merged beside it. Nothing becomes verified or closed without evidence, and
+no deadline moves without saying so on the timeline (`data["moved"]`).
 """
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
-from pilewatch.policy import Policy
+from pilewatch.policy import PROMISES, Policy, Promise
+from pilewatch.workflow.deadlines import due, used
 
 
 class TicketState(StrEnum):
@@ -30,12 +33,16 @@ class TicketState(StrEnum):
 S = TicketState
 FINAL = frozenset({S.CLOSED, S.REJECTED, S.MERGED})
 LIVE = frozenset(S) - FINAL
-_UNREPAIRED = frozenset({S.OPEN, S.ASSIGNED, S.ACCEPTED, S.REPAIRING, S.REOPENED})
+UNREPAIRED = frozenset({S.OPEN, S.ASSIGNED, S.ACCEPTED, S.REPAIRING, S.REOPENED})
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """One promise to fix. Times are aware UTC; `evidence` is what proved the repair."""
+    """One promise to fix. Times are aware UTC; `evidence` is what proved the repair.
+
+    The promises' clock runs since `clock_at`, and had run for `clock_used_s` before that;
+    `…_level` is how many escalation steps each promise has taken.
+    """
 
     id: int
     state: TicketState
@@ -62,6 +69,49 @@ class Ticket:
     merged_into: int | None = None
     reopened: int = 0
     version: int = 1
+    area: str | None = None
+    timezone: str = "Asia/Shanghai"
+    accept_by_at: datetime | None = None
+    arrive_by_at: datetime | None = None
+    accepted_at: datetime | None = None
+    arrived_at: datetime | None = None
+    clock_at: datetime | None = None
+    clock_used_s: float = 0.0
+    paused_at: datetime | None = None
+    pause_reason: str | None = None
+    paused_s: float = 0.0
+    accept_level: int = 0
+    arrive_level: int = 0
+    repair_level: int = 0
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where its working hours are counted."""
+        return ZoneInfo(self.timezone)
+
+    @property
+    def running_since(self) -> datetime:
+        """Since when the promises' clock has been running."""
+        return self.clock_at or self.opened_at
+
+    def open_promises(self) -> list[Promise]:
+        """What is promised and not kept yet."""
+        kept = {"accept": self.accepted_at, "arrive": self.arrived_at, "repair": None}
+        return [promise for promise in PROMISES if kept[promise] is None]
+
+    def due_at(self, promise: Promise) -> datetime | None:
+        """When this promise is due; None where nothing was promised."""
+        found: datetime | None = getattr(self, DUE[promise])
+        return found
+
+
+DUE: dict[Promise, str] = {
+    "accept": "accept_by_at",
+    "arrive": "arrive_by_at",
+    "repair": "deadline_at",
+}
+"""Which field holds a promise's deadline."""
+PauseReason = Literal["part", "access", "weather", "other"]
 
 
 @dataclass(frozen=True)
@@ -167,6 +217,29 @@ class Worsen:
     severity: int
 
 
+@dataclass(frozen=True)
+class Pause:
+    """Nothing can be done until something comes: the promises' clock stops."""
+
+    reason: PauseReason
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Resume:
+    """The clock runs again. Any other step of the work ends a pause as well."""
+
+
+@dataclass(frozen=True)
+class Escalate:
+    """A promise is in danger, or broken: the next one up is told."""
+
+    promise: Promise
+    level: int
+    to: str
+    due_at: datetime
+
+
 Action = (
     Assign
     | Accept
@@ -181,6 +254,9 @@ Action = (
     | Merge
     | Comment
     | Worsen
+    | Pause
+    | Resume
+    | Escalate
 )
 
 POSSIBLE: dict[type[Any], frozenset[TicketState]] = {
@@ -190,14 +266,18 @@ POSSIBLE: dict[type[Any], frozenset[TicketState]] = {
     Claim: frozenset({S.ACCEPTED, S.REPAIRING}),
     ReturnClaim: frozenset({S.REPAIRED}),
     Verify: frozenset({S.REPAIRED}),
-    Recover: _UNREPAIRED,
+    Recover: UNREPAIRED,
     Close: frozenset({S.VERIFIED}),
-    Reject: _UNREPAIRED,
+    Reject: UNREPAIRED,
     Reopen: frozenset({S.REPAIRED, S.VERIFIED, S.CLOSED, S.REJECTED}),
-    Merge: _UNREPAIRED,
+    Merge: UNREPAIRED,
     Comment: frozenset(S),
     Worsen: LIVE,
+    Pause: frozenset({S.ACCEPTED, S.REPAIRING}),
+    Resume: frozenset({S.ACCEPTED, S.REPAIRING}),
+    Escalate: UNREPAIRED,
 }
+_KEEPS_PAUSE = (Comment, Pause, Escalate)
 BY_PEOPLE: dict[str, type[Any]] = {
     "assign": Assign,
     "accept": Accept,
@@ -207,6 +287,8 @@ BY_PEOPLE: dict[str, type[Any]] = {
     "reopen": Reopen,
     "merge": Merge,
     "comment": Comment,
+    "pause": Pause,
+    "resume": Resume,
 }
 """What people may ask for, by the word that the API uses."""
 
@@ -214,15 +296,24 @@ BY_PEOPLE: dict[str, type[Any]] = {
 class Refused(Exception):
     """The action is not possible now. `state` is the present one, `allowed` what is possible."""
 
-    def __init__(self, text: str, state: TicketState):
+    def __init__(self, text: str, state: TicketState, *, paused: bool = False):
         super().__init__(text)
         self.state = state
-        self.allowed = possible(state)
+        self.allowed = possible(state, paused=paused)
 
 
-def possible(state: TicketState) -> list[str]:
+def possible(state: TicketState, *, paused: bool = False) -> list[str]:
     """What people may do with a ticket in this state."""
-    return [word for word, action in BY_PEOPLE.items() if state in POSSIBLE[action]]
+    never = "pause" if paused else "resume"
+    return [w for w, action in BY_PEOPLE.items() if state in POSSIBLE[action] and w != never]
+
+
+def promised(
+    policy: Policy, severity: int, now: datetime, area: str | None, zone: ZoneInfo
+) -> dict[str, Any]:
+    """What is promised from this moment on: each promise's field and when it is due."""
+    rules, calendar = policy.deadlines_of(area), policy.counting(area, severity)
+    return {DUE[p]: due(now, rules.promised(p, severity), calendar, zone) for p in PROMISES}
 
 
 def apply(ticket: Ticket, action: Action, now: datetime, policy: Policy) -> tuple[Ticket, Entry]:
@@ -234,10 +325,28 @@ def apply(ticket: Ticket, action: Action, now: datetime, policy: Policy) -> tupl
         raise Refused(
             f"{type(action).__name__.lower()} is not possible while the ticket is {ticket.state}",
             ticket.state,
+            paused=ticket.paused_at is not None,
         )
     _check(ticket, action)
-    changed, entry = _step(ticket, action, now, policy)
-    return replace(changed, version=ticket.version + 1), entry
+    ready = ticket if isinstance(action, _KEEPS_PAUSE) else _resumed(ticket, now, policy)
+    changed, entry = _step(ready, action, now, policy)
+    told = _moved(ticket, changed)
+    if ticket.paused_at is not None and changed.paused_at is None:
+        told["paused_s"] = changed.paused_s - ticket.paused_s
+    return (
+        replace(changed, version=ticket.version + 1),
+        replace(entry, data={**entry.data, **told}),
+    )
+
+
+def _moved(before: Ticket, after: Ticket) -> dict[str, Any]:
+    """Every deadline that is another one now, for the timeline."""
+    moved = {
+        promise: [at and at.isoformat() for at in (before.due_at(promise), after.due_at(promise))]
+        for promise in PROMISES
+        if before.due_at(promise) != after.due_at(promise)
+    }
+    return {"moved": moved} if moved else {}
 
 
 def _check(ticket: Ticket, action: Action) -> None:
@@ -255,11 +364,15 @@ def _check(ticket: Ticket, action: Action) -> None:
             problem = "a danger to people is closed only after someone has looked at it"
         case Merge(into=into) if into == ticket.id:
             problem = "a ticket cannot be merged into itself"
+        case Pause() if ticket.paused_at is not None:
+            problem = "the ticket is paused already"
+        case Resume() if ticket.paused_at is None:
+            problem = "the ticket is not paused"
     if problem:
-        raise Refused(problem, ticket.state)
+        raise Refused(problem, ticket.state, paused=ticket.paused_at is not None)
 
 
-def _step(  # noqa: PLR0912 - one case for each action, in one place
+def _step(  # noqa: PLR0912, PLR0915 - one case for each action, in one place
     ticket: Ticket, action: Action, now: datetime, policy: Policy
 ) -> tuple[Ticket, Entry]:
     def to(
@@ -276,13 +389,16 @@ def _step(  # noqa: PLR0912 - one case for each action, in one place
             changes = {"company_id": company or ticket.company_id, "assignee_id": assignee}
         case Accept():
             state, entry = to(S.ACCEPTED, "accepted")
+            changes = {"accepted_at": ticket.accepted_at or now}
         case Start():
             state, entry = to(S.REPAIRING, "started")
+            changes = {"arrived_at": ticket.arrived_at or now}
         case Claim(cause, remedy, part, note):
             state, entry = to(S.REPAIRED, "claimed", note, cause=cause, remedy=remedy, part=part)
             within = policy.evidence.verify_within_s
             changes = {"cause": cause, "remedy": remedy, "part": part, "claimed_at": now}
             changes["verify_by_at"] = now + timedelta(seconds=within)
+            changes["arrived_at"] = ticket.arrived_at or now
         case ReturnClaim(reason):
             state, entry = to(S.REPAIRING, "claim-returned", reason)
             changes = {"claimed_at": None, "verify_by_at": None}
@@ -308,20 +424,65 @@ def _step(  # noqa: PLR0912 - one case for each action, in one place
             state, entry = ticket.state, Entry(word, ticket.state, ticket.state, text, data)
         case Worsen(code, severity):
             state, entry = to(ticket.state, "worsened", None, code=code, severity=severity)
-            promised = min(ticket.deadline_at, now + policy.repair_within(severity))
-            worse = min(severity, ticket.severity)
-            changes = {"code": code, "severity": worse, "deadline_at": promised}
+            changes = {"code": code, **_worsening(ticket, severity, now, policy)}
+        case Pause(reason, note):
+            state, entry = to(ticket.state, "paused", note, reason=reason)
+            changes = {"paused_at": now, "pause_reason": reason}
+        case Resume():
+            state, entry = to(ticket.state, "resumed")
+        case Escalate(promise, level, whom, at):
+            state, entry = to(ticket.state, "escalated")
+            said = {"promise": promise, "level": level, "to": whom, "due_at": at.isoformat()}
+            entry = replace(entry, data={**said, "round": ticket.reopened})
+            changes = {f"{promise}_level": level}
     return replace(ticket, state=state, **changes), entry
 
 
+def _worsening(ticket: Ticket, severity: int, now: datetime, policy: Policy) -> dict[str, Any]:
+    """The promises of the higher severity where they are earlier than those still open."""
+    if severity >= ticket.severity:
+        return {}
+    soon = promised(policy, severity, now, ticket.area, ticket.zone)
+    fields = [DUE[promise] for promise in ticket.open_promises()]
+    earlier = {field: min(getattr(ticket, field) or soon[field], soon[field]) for field in fields}
+    return {"severity": severity, "clock_at": now, "clock_used_s": 0.0, **earlier}
+
+
 def _reopening(ticket: Ticket, now: datetime, policy: Policy) -> dict[str, Any]:
-    """A new promise; the former evidence stays on the timeline only."""
+    """New promises; the former evidence stays on the timeline only."""
+    cleared = ("evidence", "claimed_at", "verify_by_at", "verified_at", "closed_at")
     return {
+        **promised(policy, ticket.severity, now, ticket.area, ticket.zone),
+        **dict.fromkeys((*cleared, "accepted_at", "arrived_at")),
+        **{f"{promise}_level": 0 for promise in PROMISES},
         "reopened": ticket.reopened + 1,
-        "deadline_at": now + policy.repair_within(ticket.severity),
-        "evidence": None,
-        "claimed_at": None,
-        "verify_by_at": None,
-        "verified_at": None,
-        "closed_at": None,
+        "clock_at": now,
+        "clock_used_s": 0.0,
     }
+
+
+def _resumed(ticket: Ticket, now: datetime, policy: Policy) -> Ticket:
+    """The same with its clock running again: what was not yet due at the pause is due later."""
+    since = ticket.paused_at
+    if since is None:
+        return ticket
+    calendar = policy.counting(ticket.area, ticket.severity)
+
+    def shifted(at: datetime) -> datetime:
+        return max(at, due(now, used(since, at, calendar, ticket.zone), calendar, ticket.zone))
+
+    later: dict[str, Any] = {
+        DUE[promise]: shifted(at)
+        for promise in ticket.open_promises()
+        if (at := ticket.due_at(promise)) is not None and at > since
+    }
+    ran = used(ticket.running_since, since, calendar, ticket.zone)
+    return replace(
+        ticket,
+        **later,
+        paused_at=None,
+        pause_reason=None,
+        paused_s=ticket.paused_s + (now - since).total_seconds(),
+        clock_at=now,
+        clock_used_s=ticket.clock_used_s + ran.total_seconds(),
+    )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pilewatch.faultcodes import FAULTS
 from pilewatch.policy import Policy
@@ -58,13 +58,15 @@ def find_evidence(
 ) -> dict[str, Any] | None:
     """Telemetry that proves the repair, all of it later than `since`; None while there is none.
 
-    Either a session that delivered energy, or, for faults which show themselves in the idle
-    state, a working state without errors kept for the policy's time. Never while the machine
-    still complains of the same family.
+    Either a session that delivered energy, or, for faults which the machine itself had shown in
+    the idle state, a working state without errors kept for the policy's time. Never while the
+    machine still complains of the same family.
     """
     subject = {"subject_kind": ticket.subject_kind, "subject_id": ticket.subject_id}
-    alive = db.execute(_SQL["incident_alive"], {**subject, "family": ticket.family}).fetchone()
-    if alive is not None and alive["alive"]:
+    matter = {"ticket_id": ticket.id, "family": ticket.family}
+    said = db.execute(_SQL["machine_said"], {**subject, **matter}).fetchone()
+    assert said is not None
+    if said["alive"]:
         return None
     connectors = [r["id"] for r in db.execute(_SQL["connectors_of_subject"], subject)]
     silence = ticket.family == "silence"
@@ -72,9 +74,15 @@ def find_evidence(
         session = _proving_session(db, policy, connectors, since)
         if session is not None:
             return session
-    if not FAULTS[ticket.code].idle_proves:
+    if not FAULTS[ticket.code].idle_proves or not said["ever"]:
         return None
-    return _healthy_time(db, policy, now, connectors, since, only_online=silence)
+    if silence:
+        return _kept(db, policy, now, connectors, since, "online")
+    if ticket.subject_kind == "connector":
+        return _kept(db, policy, now, connectors, since, "healthy")
+    # Another fault of one of its ports says nothing about the mains of a whole site.
+    quiet = max(since, said["quiet_since"] or since)
+    return _kept(db, policy, now, connectors, quiet, "heard")
 
 
 def _proving_session(
@@ -98,27 +106,26 @@ def _proving_session(
     }
 
 
-def _healthy_time(
+def _kept(
     db: Db,
     policy: Policy,
     now: datetime,
     connectors: list[int],
     since: datetime,
-    *,
-    only_online: bool,
+    state: Literal["online", "healthy", "heard"],
 ) -> dict[str, Any] | None:
-    row = db.execute(
-        _SQL["health_of_connectors"], {"now": now, "connectors": connectors}
-    ).fetchone()
-    if row is None or not (row["online"] if only_online else row["healthy"]):
+    """All connectors in this state now, and for the policy's time since they came into it."""
+    values = {"now": now, "connectors": connectors}
+    row = db.execute(_SQL["health_of_connectors"], values).fetchone()
+    if row is None or not row[state]:
         return None
-    known = row["online_since"] if only_online else row["healthy_since"]
+    known = row.get(f"{state}_since")
     start = max(since, known) if known is not None else since
     kept = (now - start).total_seconds()
     if kept < policy.evidence.healthy_idle_s:
         return None
     return {
-        "kind": "online" if only_online else "idle",
+        "kind": "online" if state == "online" else "idle",
         "since": start.isoformat(),
         "seconds": round(kept),
         "at_least_seconds": policy.evidence.healthy_idle_s,

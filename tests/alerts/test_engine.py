@@ -6,7 +6,7 @@ import pytest
 
 from alerts.maintenance import roll_up
 from pilewatch.model import SubjectKind
-from pilewatch.store.pool import Db
+from pilewatch.store.pool import Db, connect
 from pilewatch.workflow.desk import Actor, act
 from pilewatch.workflow.tickets import Accept, Claim
 from tests.alerts.conftest import Watched
@@ -202,6 +202,23 @@ def test_a_site_without_gateways_that_goes_dark_lost_its_power(watched: Watched)
     assert w.tickets() == [("site", "power-loss", "open")]
 
 
+def test_two_chargers_with_bad_mains_are_one_fault_of_the_site(watched: Watched) -> None:
+    w = watched
+    for charger in range(3):
+        w.says(charger, charger, 1, "faulted", "over-voltage")
+    w.look(15)
+    assert w.tickets() == [("site", "over-voltage", "open")]
+    w.says(20, 3, 1, "faulted", "over-voltage")
+    w.look(40)
+    assert len(w.tickets()) == 1, "a later one is explained too"
+    for charger in range(4):
+        w.says(50 + charger, charger, 1, "available")
+    w.look(60)
+    w.look(121)
+    assert {phase for _, _, phase in w.incidents()} == {"cleared"}
+    assert len(w.tickets()) == 1
+
+
 def test_an_event_that_cannot_be_digested_is_buried_beside_the_good(watched: Watched) -> None:
     w = watched
     w.says(0, 0, 1, "faulted", "no-earth")
@@ -245,3 +262,25 @@ def test_finished_hours_roll_up_and_late_rows_roll_them_up_again(db: Db) -> None
     db.execute("INSERT INTO rollup_due VALUES (%s)", (NOW,))
     assert roll_up(db, NOW + timedelta(hours=5)) == 1
     assert hour() == {"samples": 5, "energy_wh": 170, "power_avg_w": 332, "power_max_w": 400}
+
+
+def test_what_only_time_changes_is_announced_to_live_pages(
+    watched: Watched, plain_database_url: str
+) -> None:
+    with connect(plain_database_url, application="test") as ears:
+        ears.execute("LISTEN pilewatch_state")
+
+        def heard() -> list[str]:
+            ears.execute("SELECT 1")
+            return [notice.payload for notice in ears.notifies(timeout=0)]
+
+        watched.listens(200)
+        watched.lives(200, 0, 1, 2, 3)
+        watched.look(200)
+        assert heard() == [",".join(map(str, watched.connectors[8:10]))]
+        watched.look(201)
+        assert heard() == []
+        watched.listens(202)
+        watched.lives(202, 4)
+        watched.look(202)
+        assert heard() == [",".join(map(str, watched.connectors[8:10]))]

@@ -1,66 +1,15 @@
 """The API over a real database: rights, transitions, lists, errors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from fastapi.testclient import TestClient
-from httpx import Response
 
-from api.app import create_app
-from api.people import ROLES, add_person, new_api_key
+from api.people import ROLES
 from api.rights import RIGHTS
-from pilewatch.model import SubjectKind
-from pilewatch.settings import Database, Settings
-from pilewatch.store.pool import Db
-from pilewatch.workflow.desk import ENGINE, Subject, open_ticket
-from tests.workflow.conftest import Community
-
-
-class World:
-    """A community, the API over it, and a key of each role."""
-
-    def __init__(self, db: Db, url: str):
-        self.community = Community(db)
-        self.db = db
-        self.app = create_app(Settings(database=Database(url=url, pool_size=4)))
-        self.client = TestClient(self.app, raise_server_exceptions=False)
-        now = datetime.now(UTC)
-        self.keys = {
-            role: new_api_key(
-                db, add_person(db, role, role, role, company="c" if role == "repairer" else None),
-                "t", now,
-            )
-            for role in ROLES
-        }  # fmt: skip
-
-    def ask(self, role: str | None, method: str, path: str, **more: Any) -> Response:
-        """One request as this role."""
-        headers = more.pop("headers", {})
-        if role is not None:
-            headers["Authorization"] = f"Bearer {self.keys[role]}"
-        answer: Response = self.client.request(method, f"/api/v1{path}", headers=headers, **more)
-        assert answer.status_code < 500, answer.text
-        return answer
-
-    def ticket(self, code: str = "relay-open", connector: int = 0) -> int:
-        """An open ticket on a connector."""
-        subject = Subject(SubjectKind.CONNECTOR, self.community.connectors[connector])
-        with self.db.transaction():
-            return open_ticket(
-                self.db, self.community.policy, datetime.now(UTC), subject=subject, code=code,
-                actor=ENGINE,
-            ).ticket_id  # fmt: skip
-
-
-@pytest.fixture
-def world(plain_db: Db, plain_database_url: str) -> Iterator[World]:
-    """The API over a small community."""
-    made = World(plain_db, plain_database_url)
-    with made.client:
-        yield made
+from tests.api.conftest import World
 
 
 def test_anyone_sees_what_works_and_how_old_that_is(world: World) -> None:
@@ -161,6 +110,12 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
     "comment": ("POST", "/tickets/{id}/comments", {"text": "a"}),
     "inspect": ("POST", "/inspections", {"id": str(uuid4()), "charger": "C0", "passed": True}),
     "quarantine": ("GET", "/quarantine", None),
+    "pause": ("POST", "/tickets/{id}/pause", {"reason": "part"}),
+    "resume": ("POST", "/tickets/{id}/resume", None),
+    "plan": ("DELETE", "/downtimes/{id}", None),
+    "silence": ("DELETE", "/silences/{id}", None),
+    "deliveries": ("GET", "/deliveries", None),
+    "alertmanager": ("POST", "/alertmanager", {"version": "4", "alerts": []}),
 }
 
 

@@ -11,11 +11,12 @@ from tests.ingest.conftest import REGISTRY
 from tests.parts import database_on
 
 
-def _run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+def _run(*arguments: str, stdin: str = "", **settings: str) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, **{f"PILEWATCH_{k}": v for k, v in settings.items()}}
     return subprocess.run(
         [sys.executable, "-m", "deploy.command", *arguments],
         env=environment,
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=60,
@@ -36,6 +37,15 @@ def test_a_new_database_step_by_step(postgres: EmbeddedPostgres, tmp_path: Path)
     file.write_text(REGISTRY)
     loaded = _run("registry", "load", str(file), DATABASE__URL=url)
     assert "charger: 2 added, 0 changed" in loaded.stdout
+    key = _run("person", "add", "wang", "--role", "operator", DATABASE__URL=url)
+    assert key.stdout.startswith("pw_")
+    for login, word, said in (
+        ("wang", "short", "at least 8 characters"),
+        ("nobody", "long enough", "no person with the login 'nobody'"),
+        ("wang", "long enough", "done"),
+    ):
+        told = _run("person", "password", login, stdin=f"{word}\n", DATABASE__URL=url)
+        assert said in told.stdout + told.stderr
     status = _run("status", DATABASE__URL=url)
     assert status.returncode == 1
     assert "! no ingester listens to the broker" in status.stdout

@@ -105,6 +105,78 @@ def test_reports_join_and_a_no_reopens(community: Community) -> None:
     assert c.state(ticket) == "reopened"
 
 
+def test_idle_time_proves_nothing_that_only_people_have_seen(community: Community) -> None:
+    c = community
+    ticket, _, _ = _say(c, "display-failure")
+    _claim(c, ticket)
+    c.heard(NOW + timedelta(minutes=11))
+    assert _sweep(c, 11) == ""
+    assert c.state(ticket) == "repaired"
+
+
+def test_a_site_is_proved_although_one_of_its_ports_has_another_fault(
+    community: Community,
+) -> None:
+    c = community
+    with c.db.transaction():
+        site = open_ticket(
+            c.db, c.policy, NOW, subject=Subject(SubjectKind.SITE, c.site), code="over-voltage",
+            actor=ENGINE,
+        ).ticket_id  # fmt: skip
+    c.db.execute(
+        "UPDATE connector_state SET status = 'faulted', healthy_since = NULL "
+        "WHERE connector_id = %s",
+        (c.connectors[0],),
+    )
+    _claim(c, site)
+    c.heard(NOW + timedelta(minutes=11))
+    assert _sweep(c, 11) == "v"
+    assert c.state(site) == "closed"
+
+
+def _say(c: Community, code: str, connector: int = 0) -> tuple[int, bool, str]:
+    with c.db.transaction():
+        filed = file_report(
+            c.db, c.policy, NOW, source="page", site_id=c.site, charger_id=c.chargers[0],
+            connector_id=c.connectors[connector], code=code, note=None,
+        )  # fmt: skip
+    return filed.ticket_id, filed.joined, filed.receipt_token
+
+
+def test_a_dead_gateway_explains_no_output_but_no_broken_plug(community: Community) -> None:
+    c = community
+    with c.db.transaction():
+        gateway = open_ticket(
+            c.db, c.policy, NOW, subject=Subject(SubjectKind.GATEWAY, c.gateway),
+            code="offline-gateway", actor=ENGINE,
+        ).ticket_id  # fmt: skip
+    joined, was_joined, token = _say(c, "no-output")
+    assert (joined, was_joined) == (gateway, True)
+    plug, was_joined, _ = _say(c, "plug-broken", 1)
+    assert plug != gateway and not was_joined
+
+    _claim(c, gateway)
+    c.db.execute(
+        "UPDATE ticket SET state = 'closed', evidence = '{\"kind\": \"online\"}' WHERE id = %s",
+        (gateway,),
+    )
+    with c.db.transaction():
+        after = answer_receipt(c.db, c.policy, NOW, token, charges_now=False)
+    assert after is not None and after.ticket_id not in (gateway, plug)
+    assert c.state(gateway) == "closed", "the gateway is not to blame again"
+    assert c.state(int(after.ticket_id or 0)) == "open"
+
+
+def test_another_fault_of_the_same_port_is_joined_only_if_it_stops_the_port(
+    community: Community,
+) -> None:
+    c = community
+    notice = _open(c, "meter-mismatch")
+    ticket, joined, _ = _say(c, "no-output")
+    assert (ticket != notice, joined) == (True, False)
+    assert _say(c, "plug-broken")[:2] == (ticket, True)
+
+
 def test_an_inspection_verifies_opens_and_repeats_nothing(community: Community) -> None:
     c = community
     ticket = _open(c, "plug-broken")

@@ -183,12 +183,14 @@ WHERE st.connector_id = m.connector_id
       > coalesce(st.meter_at, '-infinity');
 
 -- name: apply_sessions
+-- A session that has ended or was refused is an event, once: someone may see a pattern in it.
 WITH said AS (
-    SELECT connector_id,
+    SELECT charger_id, connector_id,
            coalesce(session_id, CASE kind WHEN 3 THEN 'started@' WHEN 4 THEN 'ended@'
                                 ELSE 'refused@' END || observed) AS session_id,
            kind, energy_wh, reason, ord,
-           'epoch'::timestamptz + observed * interval '1 microsecond' AS observed_at
+           'epoch'::timestamptz + observed * interval '1 microsecond' AS observed_at,
+           'epoch'::timestamptz + received * interval '1 microsecond' AS received_at
     FROM staged WHERE kind IN (3, 4, 5)
 ), merged AS (
     SELECT connector_id, session_id,
@@ -199,6 +201,19 @@ WITH said AS (
            (array_agg(reason ORDER BY observed_at DESC, ord DESC)
                FILTER (WHERE reason IS NOT NULL))[1] AS reason
     FROM said GROUP BY connector_id, session_id
+), events AS (
+    INSERT INTO event (kind, charger_id, connector_id, observed_at, received_at, payload)
+    SELECT 'connector.session', s.charger_id, s.connector_id, s.observed_at, s.received_at,
+           jsonb_build_object('sessionId', s.session_id,
+                              'phase', CASE s.kind WHEN 4 THEN 'ended' ELSE 'refused' END)
+    FROM (SELECT DISTINCT ON (connector_id, session_id, kind) * FROM said WHERE kind IN (4, 5)
+          ORDER BY connector_id, session_id, kind, ord) s
+    WHERE NOT EXISTS (
+        SELECT FROM charging_session t
+        WHERE t.connector_id = s.connector_id AND t.session_id = s.session_id
+          AND CASE s.kind WHEN 4 THEN t.ended_at ELSE t.refused_at END IS NOT NULL)
+    ORDER BY s.observed_at, s.ord
+    RETURNING connector_id
 ), written AS (
     INSERT INTO charging_session AS t
         (connector_id, session_id, started_at, ended_at, refused_at, energy_wh, reason)
@@ -209,13 +224,15 @@ WITH said AS (
         refused_at = least(t.refused_at, excluded.refused_at),
         energy_wh = coalesce(excluded.energy_wh, t.energy_wh),
         reason = coalesce(excluded.reason, t.reason)
+), delivered AS (
+    UPDATE connector_state st SET delivered_at = m.ended_at, delivered_wh = m.energy_wh
+    FROM (
+        SELECT DISTINCT ON (connector_id) connector_id, ended_at, energy_wh
+        FROM merged WHERE energy_wh > 0 ORDER BY connector_id, ended_at DESC
+    ) m
+    WHERE st.connector_id = m.connector_id AND m.ended_at > coalesce(st.delivered_at, '-infinity')
 )
-UPDATE connector_state st SET delivered_at = m.ended_at, delivered_wh = m.energy_wh
-FROM (
-    SELECT DISTINCT ON (connector_id) connector_id, ended_at, energy_wh
-    FROM merged WHERE energy_wh > 0 ORDER BY connector_id, ended_at DESC
-) m
-WHERE st.connector_id = m.connector_id AND m.ended_at > coalesce(st.delivered_at, '-infinity');
+SELECT connector_id FROM events;
 
 -- name: apply_chargers
 WITH told AS (

@@ -22,9 +22,11 @@ FROM site s WHERE s.id = %(id)s;
 
 -- name: open_ticket
 INSERT INTO ticket (subject_kind, subject_id, site_id, charger_id, connector_id, code, family,
-                    severity, state, company_id, opened_at, deadline_at)
+                    severity, state, company_id, opened_at, deadline_at, accept_by_at,
+                    arrive_by_at, clock_at, escalate_at)
 VALUES (%(subject_kind)s, %(subject_id)s, %(site_id)s, %(charger_id)s, %(connector_id)s, %(code)s,
-        %(family)s, %(severity)s, 'open', %(company_id)s, %(now)s, %(deadline_at)s)
+        %(family)s, %(severity)s, 'open', %(company_id)s, %(opened_at)s, %(deadline_at)s,
+        %(accept_by_at)s, %(arrive_by_at)s, %(opened_at)s, %(escalate_at)s)
 ON CONFLICT (subject_kind, subject_id, family)
     WHERE state NOT IN ('closed', 'rejected', 'merged') DO NOTHING
 RETURNING id;
@@ -35,10 +37,20 @@ WHERE subject_kind = %(subject_kind)s AND subject_id = %(subject_id)s AND family
   AND state NOT IN ('closed', 'rejected', 'merged');
 
 -- name: lock_ticket
-SELECT id, state, subject_kind, subject_id, site_id, charger_id, connector_id, code, family,
-       severity, opened_at, deadline_at, company_id, assignee_id, claimed_at, verify_by_at,
-       verified_at, closed_at, evidence, cause, remedy, part, merged_into, reopened, version
-FROM ticket WHERE id = %(id)s FOR NO KEY UPDATE;
+SELECT t.id, t.state, t.subject_kind, t.subject_id, t.site_id, t.charger_id, t.connector_id,
+       t.code, t.family, t.severity, t.opened_at, t.deadline_at, t.company_id, t.assignee_id,
+       t.claimed_at, t.verify_by_at, t.verified_at, t.closed_at, t.evidence, t.cause, t.remedy,
+       t.part, t.merged_into, t.reopened, t.version, t.accept_by_at, t.arrive_by_at,
+       t.accepted_at, t.arrived_at, t.clock_at, t.clock_used_s, t.paused_at, t.pause_reason,
+       t.paused_s, t.accept_level, t.arrive_level, t.repair_level, a.code AS area, a.timezone
+FROM ticket t
+JOIN site s ON s.id = t.site_id JOIN grid g ON g.id = s.grid_id JOIN area a ON a.id = g.area_id
+WHERE t.id = %(id)s FOR NO KEY UPDATE OF t;
+
+-- name: area_of_site
+SELECT a.code AS area, a.timezone
+FROM site s JOIN grid g ON g.id = s.grid_id JOIN area a ON a.id = g.area_id
+WHERE s.id = %(site_id)s;
 
 -- name: update_ticket
 UPDATE ticket SET
@@ -46,7 +58,12 @@ UPDATE ticket SET
     company_id = %(company_id)s, assignee_id = %(assignee_id)s, claimed_at = %(claimed_at)s,
     verify_by_at = %(verify_by_at)s, verified_at = %(verified_at)s, closed_at = %(closed_at)s,
     evidence = %(evidence)s, cause = %(cause)s, remedy = %(remedy)s, part = %(part)s,
-    merged_into = %(merged_into)s, reopened = %(reopened)s, version = %(version)s
+    merged_into = %(merged_into)s, reopened = %(reopened)s, version = %(version)s,
+    accept_by_at = %(accept_by_at)s, arrive_by_at = %(arrive_by_at)s,
+    accepted_at = %(accepted_at)s, arrived_at = %(arrived_at)s, clock_at = %(clock_at)s,
+    clock_used_s = %(clock_used_s)s, paused_at = %(paused_at)s, pause_reason = %(pause_reason)s,
+    paused_s = %(paused_s)s, accept_level = %(accept_level)s, arrive_level = %(arrive_level)s,
+    repair_level = %(repair_level)s, escalate_at = %(escalate_at)s
 WHERE id = %(id)s;
 
 -- name: add_entry
@@ -57,8 +74,12 @@ VALUES (%(ticket_id)s, %(at)s, %(actor_kind)s, %(person_id)s, %(action)s, %(from
 RETURNING id;
 
 -- name: add_outbox
-INSERT INTO outbox (key, topic, payload, created_at, due_at)
-VALUES (%(key)s, %(topic)s, %(payload)s, %(now)s, %(now)s);
+INSERT INTO outbox (key, topic, payload, created_at, due_at, silence_id)
+SELECT %(key)s, %(topic)s, m.payload, %(now)s, coalesce(q.to_at, %(now)s), q.id
+FROM (SELECT %(payload)s::jsonb AS payload) m
+LEFT JOIN LATERAL silence_over(
+    m.payload ->> 'subject_kind', (m.payload ->> 'subject_id')::bigint, m.payload ->> 'code',
+    (m.payload ->> 'severity')::integer, %(now)s) q ON true;
 
 -- name: notify
 SELECT pg_notify(%(channel)s, %(payload)s);
@@ -88,11 +109,20 @@ WHERE t.state IN ('open', 'assigned', 'reopened') AND t.severity > 1
   AND NOT EXISTS (SELECT FROM report r WHERE r.ticket_id = t.id)
 ORDER BY t.id FOR NO KEY UPDATE OF t SKIP LOCKED;
 
--- name: incident_alive
-SELECT EXISTS (
-    SELECT FROM incident
-    WHERE subject_kind = %(subject_kind)s AND subject_id = %(subject_id)s
-      AND family = %(family)s AND phase IN ('pending', 'open', 'clearing', 'member')) AS alive;
+-- name: machine_said
+-- Whether the machine complains of this matter now (also of a part of the subject), since when it
+-- no longer does, and whether it ever did: what only people have seen, no idle time can prove.
+SELECT coalesce(bool_or(i.phase IN ('pending', 'open', 'clearing', 'member')), false) AS alive,
+       max(i.ended_at) AS quiet_since,
+       EXISTS (SELECT FROM ticket_entry e
+               WHERE e.ticket_id = %(ticket_id)s AND e.actor_kind = 'engine'
+                 AND e.action IN ('opened', 'joined')) AS ever
+FROM incident i LEFT JOIN charger c ON c.id = i.charger_id
+WHERE i.family = %(family)s
+  AND ((i.subject_kind = %(subject_kind)s AND i.subject_id = %(subject_id)s)
+       OR CASE %(subject_kind)s WHEN 'charger' THEN i.charger_id = %(subject_id)s
+               WHEN 'gateway' THEN c.gateway_id = %(subject_id)s
+               WHEN 'site' THEN i.site_id = %(subject_id)s AND %(family)s <> 'silence' END);
 
 -- name: proving_session
 SELECT connector_id, session_id, started_at, ended_at, energy_wh
@@ -111,6 +141,7 @@ ORDER BY n.id;
 -- name: health_of_connectors
 SELECT bool_and(k.online AND NOT k.stale AND s.healthy_since IS NOT NULL) AS healthy,
        bool_and(k.online) AS online,
+       bool_and(k.online AND NOT k.stale) AS heard,
        max(s.healthy_since) AS healthy_since,
        max(back.at) AS online_since
 FROM connector_now(%(now)s) k
@@ -129,15 +160,23 @@ VALUES (%(receipt)s, %(source)s, %(site_id)s, %(charger_id)s, %(connector_id)s, 
 RETURNING id;
 
 -- name: joinable_ticket
+-- The live ticket that already speaks of what is reported: the same matter of the same thing, or
+-- one that puts the thing, or what it hangs on, out of order and so explains the complaint.
 SELECT t.id FROM ticket t
 WHERE t.state NOT IN ('closed', 'rejected', 'merged')
   AND (t.subject_kind, t.subject_id) IN (
       ('connector', %(connector_id)s::bigint), ('charger', %(charger_id)s::bigint),
       ('gateway', (SELECT gateway_id FROM charger WHERE id = %(charger_id)s)),
       ('site', %(site_id)s::bigint))
+  AND ((t.family = %(family)s AND t.subject_kind = %(subject_kind)s)
+       OR (t.code = ANY(%(stopping)s) AND %(explicable)s)
+       OR (t.code = ANY(%(stopping)s) AND t.subject_kind = %(subject_kind)s))
 ORDER BY (t.family = %(family)s) DESC, (t.subject_kind = 'connector') DESC,
          (t.subject_kind = 'charger') DESC, t.id
 LIMIT 1;
+
+-- name: move_report
+UPDATE report SET ticket_id = %(ticket_id)s WHERE id = %(report_id)s;
 
 -- name: report_by_receipt
 SELECT r.*, t.state FROM report r LEFT JOIN ticket t ON t.id = r.ticket_id

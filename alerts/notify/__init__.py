@@ -1,0 +1,1 @@
+"""Notifications: outbox -> routing rules -> deliveries -> messages -> channels."""

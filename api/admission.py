@@ -1,0 +1,61 @@
+"""What is let in: bodies of a bounded size, and as many requests at once as the pool has
+connections; the others wait without a thread.
+
+Otherwise a crowd would hold every worker thread while it waits for a connection, and those that
+have a connection would find no thread to go on with.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi import HTTPException, Request
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import Problem
+
+_PATIENCE_S = 10.0
+_LARGEST = 256 * 1024
+"""Bytes of a body: far more than any order needs."""
+
+
+class Bounded:
+    """Middleware that refuses a too large body of the API as soon as that is known (413)."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and count what is read of it."""
+        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
+            await self.app(scope, receive, send)
+            return
+        said = Headers(scope=scope).get("content-length", "")
+        size = int(said) if said.isascii() and said.isdigit() else 0
+
+        async def counting() -> Message:
+            nonlocal size
+            if size <= _LARGEST:
+                message = await receive()
+                if message["type"] == "http.disconnect" or said:
+                    return message
+                size += len(message.get("body", b""))
+            if size > _LARGEST:
+                raise HTTPException(413, f"a body has {_LARGEST} bytes at most")
+            return message
+
+        await self.app(scope, counting, send)
+
+
+async def admitted(request: Request) -> AsyncIterator[None]:
+    """Hold one of the places. Raises `Problem` 503 where none becomes free in time."""
+    places: asyncio.Semaphore = request.app.state.places
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await places.acquire()
+    except TimeoutError as error:
+        raise Problem(503, "busy; try again", headers={"Retry-After": "5"}) from error
+    try:
+        yield
+    finally:
+        places.release()

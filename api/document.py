@@ -1,0 +1,77 @@
+"""The OpenAPI document, completed by what FastAPI cannot know: security, examples, errors."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api import models
+from api.context import SESSION_COOKIE
+from api.problems import ProblemAnswer
+
+_TAGS = {
+    "state": "What stands where, and how it is now",
+    "live": "Changes as they happen",
+    "history": "What was observed before",
+    "incidents": "Problems that the machine has detected",
+    "tickets": "Promises to repair, and each step of theirs",
+    "residents": "For everyone, without an account",
+    "inspections": "Checks on the spot",
+    "planning": "Planned downtime, and silences of what is known",
+    "operation": "For those who run it",
+}
+_SECURITY = {
+    "key": {"type": "http", "scheme": "bearer", "description": "A key: `Bearer pw_…`"},
+    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
+}
+
+
+def install(app: FastAPI) -> None:
+    """Let the application give the completed document."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _complete(
+                get_openapi(
+                    title=app.title,
+                    version=app.version,
+                    description=app.description,
+                    routes=app.routes,
+                    tags=[{"name": name, "description": text} for name, text in _TAGS.items()],
+                )
+            )
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(document: dict[str, Any]) -> dict[str, Any]:
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = _SECURITY
+    schemas = components.setdefault("schemas", {})
+    schemas["ProblemAnswer"] = ProblemAnswer.model_json_schema()
+    for name, schema in schemas.items():
+        if "examples" in schema:  # whose nulls FastAPI has left out
+            schema["examples"] = getattr(models, name).model_json_schema()["examples"]
+    for path in document["paths"].values():
+        for operation in path.values():
+            contents = [answer.get("content", {}) for answer in operation["responses"].values()]
+            contents.append(operation.get("requestBody", {}).get("content", {}))
+            for content in contents:
+                media = content.get("application/json", {})
+                if "schema" in media and "example" not in media:
+                    _give_example(media, schemas)
+    return document
+
+
+def _give_example(media: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """The first example of the schema that the media type refers to."""
+    name = media["schema"].get("$ref", "").rpartition("/")[2]
+    schema = schemas.get(name, {})
+    if "examples" in schema:
+        media["example"] = schema["examples"][0]
+        return
+    items = schema.get("properties", {}).get("items", {}).get("items", {})
+    item = schemas.get(items.get("$ref", "").rpartition("/")[2], {})
+    if "examples" in item:
+        media["example"] = {"items": [item["examples"][0]], "next_cursor": None}

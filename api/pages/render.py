@@ -1,0 +1,131 @@
+"""Templates, static files and the one function that makes a page of them."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+import jinja2
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+
+from api.pages.words import LANGUAGE_COOKIE, LOCALES, Speech, language_of
+from api.people import RESIDENT, Caller
+from api.problems import Problem
+
+FRAGMENT_HEADER = "x-fragment"
+"""A page's script asks with it for the living part of the page only."""
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_YEAR = 365 * 86400
+DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
+
+
+@dataclass(frozen=True)
+class StaticFile:
+    """A file that ships with the pages; `version` changes with its content."""
+
+    body: bytes
+    media_type: str
+    version: str
+
+
+def _static_files() -> dict[str, StaticFile]:
+    found = {}
+    for entry in (files("api.pages") / "static").iterdir():
+        media_type = _TYPES.get("." + entry.name.rpartition(".")[2])
+        if media_type is not None:
+            body = entry.read_bytes()
+            version = hashlib.sha256(body).hexdigest()[:12]
+            found[entry.name] = StaticFile(body, media_type, version)
+    return found
+
+
+STATIC = _static_files()
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/static/{name}")
+def static(name: str, v: str | None = None) -> Response:
+    """A static file; kept for ever where the asker names its version."""
+    file = STATIC.get(name)
+    if file is None:
+        raise Problem(404, "there is no such file")
+    kept = f"public, max-age={_YEAR}, immutable" if v == file.version else "no-cache"
+    return Response(file.body, media_type=file.media_type, headers={"Cache-Control": kept})
+
+
+def static_url(name: str) -> str:
+    """The address of a static file, with its version."""
+    return f"/static/{name}?v={STATIC[name].version}"
+
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("api.pages"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.globals["static_url"] = static_url
+
+
+def template_names() -> list[str]:
+    """Every template."""
+    return _ENVIRONMENT.list_templates(extensions=["html"])
+
+
+def template_source(name: str) -> str:
+    """A template's text."""
+    return (files("api.pages") / "templates" / name).read_text(encoding="utf-8")
+
+
+def speech(request: Request, now: datetime, zone: str | None = None) -> Speech:
+    """How this request is spoken to."""
+    return Speech(language_of(request), ZoneInfo(zone) if zone else DEFAULT_ZONE, now)
+
+
+def show(
+    request: Request,
+    t: Speech,
+    template: str,
+    *,
+    status: int = 200,
+    caller: Caller = RESIDENT,
+    csrf: str | None = None,
+    private: bool = False,
+    **values: Any,
+) -> HTMLResponse:
+    """A page, or its living part where the page's own script asks. `private` is never stored."""
+    fragment = FRAGMENT_HEADER in request.headers
+    text = _ENVIRONMENT.get_template(template).render(
+        t=t,
+        caller=caller,
+        csrf=csrf,
+        layout="fragment.html" if fragment else "page.html",
+        path=request.url.path,
+        other_languages=_other_languages(request, t.language),
+        **values,
+    )
+    headers = {
+        "Cache-Control": "no-store" if private else "no-cache",
+        "Vary": "Cookie, Accept-Language, X-Fragment",
+        "Content-Language": t.tag,
+    }
+    page = HTMLResponse(text, status, headers=headers)
+    if request.query_params.get("lang") in LOCALES:
+        page.set_cookie(LANGUAGE_COOKIE, t.language, max_age=_YEAR, samesite="lax", httponly=True)
+    return page
+
+
+def _other_languages(request: Request, current: str) -> Mapping[str, str]:
+    kept = [(k, v) for k, v in request.query_params.multi_items() if k != "lang"]
+    path = request.url.path if request.method == "GET" else "/"
+    return {
+        language: f"{path}?{urlencode([*kept, ('lang', language)])}"
+        for language in LOCALES
+        if language != current
+    }

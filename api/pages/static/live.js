@@ -1,0 +1,93 @@
+// Keeps a page's living part fresh. Everything works without this file.
+const main = document.querySelector("main[data-live]");
+const lost = document.querySelector("[data-lost]");
+const POLL_MS = 60_000;
+
+function tick() {
+  const format = new Intl.RelativeTimeFormat(document.documentElement.lang);
+  for (const age of document.querySelectorAll("time[data-age]")) {
+    const seconds = Math.max(0, (Date.now() - Date.parse(age.dateTime)) / 1000);
+    const [size, unit] = seconds < 3600 ? [60, "minute"] : seconds < 86400 ? [3600, "hour"] : [86400, "day"];
+    age.textContent = seconds < 60
+      ? document.body.dataset.justNow : format.format(-Math.round(seconds / size), unit);
+  }
+}
+
+// Somebody is at work in it: a field has the focus, or no longer its first value.
+function busy(part) {
+  if (part.contains(document.activeElement?.closest("select, input, textarea") ?? null)) return true;
+  const fields = [...part.querySelectorAll("input, textarea")];
+  const lists = [...part.querySelectorAll("select")];
+  return fields.some((field) => field.value !== field.defaultValue) || lists.some((list) =>
+    list.selectedIndex !== Math.max(0, [...list.options].findIndex((option) => option.defaultSelected)));
+}
+
+// What the reader has opened or is typing into stays as it is.
+function put(old, fresh) {
+  for (const open of old.querySelectorAll("details[open][id]")) {
+    const same = fresh.querySelector(`#${CSS.escape(open.id)}`);
+    if (same) same.open = true;
+  }
+  const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+  old.replaceChildren(...fresh.childNodes);
+  if (focused) document.getElementById(focused)?.focus();
+}
+
+async function refresh() {
+  const answer = await fetch(location.href, { headers: { "X-Fragment": "1" } });
+  if (answer.redirected) location.reload();
+  if (!answer.ok) throw new Error(String(answer.status));
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const regions = main.querySelectorAll("[data-region]");
+  for (const region of regions) {
+    const same = fresh.getElementById(region.id);
+    if (same && !busy(region)) put(region, same);
+  }
+  if (!regions.length && !busy(main)) {
+    put(main, fresh.body);
+  }
+  tick();
+}
+
+let due = 0;
+function soon() {
+  if (due) return;
+  due = setTimeout(() => {
+    due = 0;
+    refresh().then(() => { if (!source || source.readyState === EventSource.OPEN) lost.hidden = true; },
+      () => { lost.hidden = false; });
+  }, 400);
+}
+
+let source = null;
+function listen() {
+  source = new EventSource(main.dataset.stream);
+  for (const event of ["connector", "ticket", "incident", "reload"]) source.addEventListener(event, soon);
+  source.onopen = () => { if (!lost.hidden) soon(); };
+  source.onerror = () => {
+    lost.hidden = false;
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 10_000);
+  };
+}
+
+tick();
+setInterval(tick, 10_000);
+if (main) {
+  if (main.dataset.stream) listen();
+  setInterval(() => { if (!document.hidden) soon(); }, POLL_MS);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
+}
+for (const form of document.querySelectorAll("form[data-submit-on-change]")) {
+  form.querySelector("button").hidden = true;
+}
+document.addEventListener("change", (event) => {
+  event.target.closest("form[data-submit-on-change]")?.requestSubmit();
+});
+document.addEventListener("submit", (event) => {
+  const form = event.target.closest("form[data-once]");
+  if (form?.dataset.sent) event.preventDefault();
+  else if (form) form.dataset.sent = "1";
+});
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+});

@@ -1,0 +1,110 @@
+"""Two languages: catalogues, and numbers, times and ages as people say them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from importlib.resources import files
+from io import BytesIO
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_skeleton, format_timedelta, get_datetime_format
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from starlette.requests import Request
+
+LOCALES = {"zh": "zh_CN", "en": "en"}
+"""Language word of URLs and cookies -> locale; the first is the default."""
+LANGUAGE_COOKIE = "lang"
+
+
+@lru_cache(maxsize=len(LOCALES))
+def catalogue(language: str) -> Mapping[str, str]:
+    """Every message of this language by its key."""
+    path = files("api.pages") / "locale" / LOCALES[language] / "messages.po"
+    return {
+        message.id: message.string
+        for message in read_po(BytesIO(path.read_bytes()), abort_invalid=True)
+        if isinstance(message.id, str) and message.id and isinstance(message.string, str)
+    }
+
+
+def language_of(request: Request) -> str:
+    """`?lang=`, else the cookie, else what the browser prefers, else Chinese."""
+    for asked in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
+        if asked in LOCALES:
+            return asked
+    wished: list[tuple[float, int, str]] = []
+    for part in request.headers.get("accept-language", "")[:200].split(","):
+        tag, _, quality = part.strip().partition(";q=")
+        try:
+            wished.append((-float(quality or 1), len(wished), tag.lower()[:2]))
+        except ValueError:
+            continue
+    for minus, _, tag in sorted(wished):
+        if tag in LOCALES and minus < 0:
+            return tag
+    return next(iter(LOCALES))
+
+
+@dataclass(frozen=True)
+class Speech:
+    """One page's way to speak: a language, a timezone, and the moment ages are counted to."""
+
+    language: str
+    zone: ZoneInfo
+    now: datetime
+
+    @property
+    def tag(self) -> str:
+        """For the `lang` attribute."""
+        return LOCALES[self.language].replace("_", "-")
+
+    @property
+    def _locale(self) -> Locale:
+        return Locale.parse(LOCALES[self.language])
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The message of this key. An unknown key (data of a newer program) shows its own word."""
+        text = catalogue(self.language).get(key)
+        if text is None:
+            return key.partition(".")[2] or key
+        return text.format(**values) if values else text
+
+    def ago(self, moment: datetime) -> str:
+        """How long ago, in the biggest unit that fits."""
+        age = max(self.now - moment, timedelta())
+        if age < timedelta(minutes=1):
+            return self("time.just-now")
+        return format_timedelta(-age, threshold=1, add_direction=True, locale=self._locale)
+
+    def span(self, seconds: float) -> str:
+        """A length of time; at least a minute."""
+        length = timedelta(seconds=max(abs(seconds), 60))
+        return format_timedelta(length, threshold=1.5, locale=self._locale)
+
+    def left(self, deadline: datetime) -> str:
+        """How long until a deadline, or by how much it is missed."""
+        seconds = (deadline - self.now).total_seconds()
+        return self("time.left" if seconds >= 0 else "time.over", span=self.span(seconds))
+
+    def when(self, moment: datetime) -> str:
+        """Day and time of day at the place."""
+        day, time = (
+            format_skeleton(parts, moment, tzinfo=self.zone, locale=self._locale)
+            for parts in ("MMMd", "Hm")
+        )
+        return str(get_datetime_format("medium", self._locale)).format(time, day)
+
+    def told(self, moment: str | None) -> str:
+        """Day and time of what the timeline tells as text; a dash where there was none."""
+        return "–" if moment is None else self.when(datetime.fromisoformat(moment))
+
+    def clock(self, moment: datetime) -> str:
+        """Time of day with seconds at the place."""
+        return format_skeleton("Hms", moment, tzinfo=self.zone, locale=self._locale)
+
+    def number(self, value: float, digits: int = 0) -> str:
+        """A number, rounded."""
+        return format_decimal(round(value, digits), locale=self._locale)

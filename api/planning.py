@@ -1,0 +1,301 @@
+"""`/api/v1/downtimes` and `/api/v1/silences`: what is planned, and what is known already."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from psycopg.types.json import Jsonb
+
+from api import models, problems
+from api.context import SQL, Ask, Asked, Paged, guard_cache
+from api.idempotency import OnceRoute, once
+from api.models import Listed
+from api.problems import Problem
+from api.rights import demand, scope
+from pilewatch.store import queries
+from pilewatch.workflow.downtime import Window, cancel_downtime, change_downtime, enter_downtime
+from pilewatch.workflow.silences import Matcher, change_silence, end_silence, enter_silence
+
+router = APIRouter(prefix="/api/v1", tags=["planning"], dependencies=[Depends(guard_cache)])
+orders = APIRouter(
+    prefix="/api/v1",
+    tags=["planning"],
+    route_class=OnceRoute,
+    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
+    responses=problems.documented([413]),
+)
+_SQL = queries.load("planning")
+Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
+Current = Annotated[bool, Query(description="Only what is not over")]
+
+
+# --- planned downtime
+
+
+@router.get(
+    "/downtimes",
+    response_model=Listed[models.DowntimeAnswer],
+    summary="Planned downtime",
+    **problems.for_staff(),
+)
+def downtimes(ask: Ask, page: Paged, current: Current = False) -> Any:
+    """Newest first."""
+    demand(ask.caller, "read")
+    rows = _rows(ask, "downtimes", id=None, before=page.before, limit=page.limit, current=current)
+    return page.answer(rows, rows)
+
+
+@router.get(
+    "/downtimes/{id}",
+    response_model=models.DowntimeAnswer,
+    summary="One planned downtime",
+    **problems.for_staff(404),
+)
+def downtime(id: Id, ask: Ask) -> Any:
+    """With the number of incidents that it explains."""
+    demand(ask.caller, "read")
+    return _one(ask, "downtimes", id, "planned downtime")
+
+
+@orders.post(
+    "/downtimes",
+    status_code=201,
+    response_model=models.DowntimeAnswer,
+    summary="Plan a downtime",
+    **problems.for_staff(),
+)
+def plan(body: models.DowntimeRequest, ask: Ask) -> Any:
+    """Also afterwards: incidents that began within it are explained, and their tickets rejected
+    where nobody has taken them on. Danger to people is never planned."""
+    demand(ask.caller, "plan")
+    if body.to_at <= body.from_at:
+        raise Problem(422, "to_at: must be later than from_at")
+    if (body.connector is not None) != (body.scope == "connector"):
+        raise Problem(422, "connector: its number is needed with scope connector, and only there")
+    with _transaction(ask):
+        scope_id = _scope(ask, body.scope, body.code, body.connector)
+        _own(ask, body.scope, scope_id)
+        window = Window(
+            body.scope,
+            scope_id,
+            body.kind,
+            body.from_at,
+            body.to_at,
+            body.reason,
+            body.reference,
+        )
+        id = enter_downtime(ask.db, ask.policy, ask.now, window, _person(ask))
+        after = _one(ask, "downtimes", id, "planned downtime")
+        _audit(ask, "downtime.enter", f"downtime/{id}", None, body.model_dump(mode="json"))
+    return after
+
+
+@router.patch(
+    "/downtimes/{id}",
+    response_model=models.DowntimeAnswer,
+    summary="Change a planned downtime",
+    **problems.for_staff(404),
+)
+def replan(id: Id, body: models.DowntimeChange, ask: Ask) -> Any:
+    """Another end, reason or document."""
+    demand(ask.caller, "plan")
+    with _transaction(ask):
+        before = _own_downtime(ask, id)
+        change_downtime(
+            ask.db,
+            ask.policy,
+            ask.now,
+            id,
+            to_at=body.to_at or before["to_at"],
+            reason=body.reason or before["reason"],
+            reference=body.reference or before["reference"],
+            person_id=_person(ask),
+        )
+        said = body.model_dump(mode="json", exclude_none=True)
+        _audit(ask, "downtime.change", f"downtime/{id}", _plain(before, said), said)
+        return _one(ask, "downtimes", id, "planned downtime")
+
+
+@router.delete(
+    "/downtimes/{id}",
+    response_model=models.DowntimeAnswer,
+    summary="Cancel a planned downtime",
+    **problems.for_staff(404),
+)
+def cancel(id: Id, ask: Ask) -> Any:
+    """It explains nothing from now on: what is still there gets its ticket. Kept for the record."""
+    demand(ask.caller, "plan")
+    with _transaction(ask):
+        _own_downtime(ask, id)
+        cancel_downtime(ask.db, ask.now, id)
+        _audit(ask, "downtime.cancel", f"downtime/{id}", None, None)
+        return _one(ask, "downtimes", id, "planned downtime")
+
+
+def _scope(ask: Asked, kind: str, code: str, connector: int | None) -> int:
+    rows = _rows(ask, "scope_of", kind=kind, code=code, connector=connector)
+    if not rows:
+        raise Problem(422, f"there is no such {kind}: see code and connector")
+    return int(rows[0]["id"])
+
+
+def _own_downtime(ask: Asked, id: int) -> dict[str, Any]:
+    row = _one(ask, "downtimes", id, "planned downtime")
+    _own(ask, row["scope"], row["scope_id"])
+    return row
+
+
+def _own(ask: Asked, kind: str | None, id: int | None) -> None:
+    """Raises `Problem` 403 where a company's operator reaches beyond the company's sites."""
+    company = scope(ask.caller)["company_id"]
+    if company is None:
+        return
+    values = {"company_id": company, "scope_kind": kind, "scope_id": id}
+    if kind is None or _rows(ask, "others_in_scope", **values)[0]["others"]:
+        raise Problem(403, "only for sites, gateways and chargers of your own company")
+
+
+# --- silences
+
+
+@router.get(
+    "/silences",
+    response_model=Listed[models.SilenceAnswer],
+    summary="Silences",
+    **problems.for_staff(),
+)
+def silences(ask: Ask, page: Paged, current: Current = False) -> Any:
+    """Newest first."""
+    demand(ask.caller, "read")
+    rows = _rows(ask, "silences", id=None, before=page.before, limit=page.limit, current=current)
+    return page.answer(rows, rows)
+
+
+@router.get(
+    "/silences/{id}",
+    response_model=models.SilenceAnswer,
+    summary="One silence",
+    **problems.for_staff(404),
+)
+def silence(id: Id, ask: Ask) -> Any:
+    """With the number of notifications that it held back."""
+    demand(ask.caller, "read")
+    return _one(ask, "silences", id, "silence")
+
+
+@orders.post(
+    "/silences",
+    status_code=201,
+    response_model=models.SilenceAnswer,
+    summary="Silence what is known",
+    **problems.for_staff(),
+)
+def hush(body: models.SilenceRequest, ask: Ask) -> Any:
+    """From now on: tickets are made as ever, notifications wait for the end."""
+    demand(ask.caller, "silence")
+    with _transaction(ask):
+        matcher = Matcher(
+            None if body.site is None else _scope(ask, "site", body.site, None),
+            None if body.charger is None else _scope(ask, "charger", body.charger, None),
+            body.code,
+            body.severity,
+        )
+        _own_silence(ask, vars(matcher))
+        id = enter_silence(
+            ask.db, ask.now, matcher, to_at=body.to_at, reason=body.reason, person_id=_person(ask)
+        )
+        _audit(ask, "silence.enter", f"silence/{id}", None, body.model_dump(mode="json"))
+        return _one(ask, "silences", id, "silence")
+
+
+@router.patch(
+    "/silences/{id}",
+    response_model=models.SilenceAnswer,
+    summary="Change a silence",
+    **problems.for_staff(404),
+)
+def rehush(id: Id, body: models.SilenceChange, ask: Ask) -> Any:
+    """Another end or reason; what is held back follows."""
+    demand(ask.caller, "silence")
+    with _transaction(ask):
+        before = _one(ask, "silences", id, "silence")
+        _own_silence(ask, before)
+        change_silence(
+            ask.db,
+            ask.now,
+            id,
+            to_at=body.to_at or before["to_at"],
+            reason=body.reason or before["reason"],
+        )
+        said = body.model_dump(mode="json", exclude_none=True)
+        _audit(ask, "silence.change", f"silence/{id}", _plain(before, said), said)
+        return _one(ask, "silences", id, "silence")
+
+
+@router.delete(
+    "/silences/{id}",
+    response_model=models.SilenceAnswer,
+    summary="End a silence",
+    **problems.for_staff(404),
+)
+def unhush(id: Id, ask: Ask) -> Any:
+    """Over now: what was held back is sent. Kept for the record."""
+    demand(ask.caller, "silence")
+    with _transaction(ask):
+        _own_silence(ask, _one(ask, "silences", id, "silence"))
+        end_silence(ask.db, ask.now, id)
+        _audit(ask, "silence.end", f"silence/{id}", None, None)
+        return _one(ask, "silences", id, "silence")
+
+
+def _own_silence(ask: Asked, named: dict[str, Any]) -> None:
+    found = [k for k in ("charger", "site") if named[f"{k}_id"] is not None]
+    _own(ask, found[0] if found else None, named[f"{found[0]}_id"] if found else None)
+
+
+# --- shapes
+
+
+@contextmanager
+def _transaction(ask: Asked) -> Iterator[None]:
+    """All or nothing; what the plan itself forbids is the asker's error."""
+    try:
+        with ask.db.transaction():
+            yield
+    except ValueError as error:
+        raise Problem(422, str(error)) from error
+
+
+def _person(ask: Asked) -> int:
+    assert ask.caller.id is not None
+    return ask.caller.id
+
+
+def _rows(ask: Asked, name: str, **values: Any) -> list[dict[str, Any]]:
+    return ask.db.execute(_SQL[name], {"now": ask.now, **values}).fetchall()
+
+
+def _one(ask: Asked, name: str, id: int, what: str) -> dict[str, Any]:
+    rows = _rows(ask, name, id=id, before=models.Big, limit=1, current=False)
+    if not rows:
+        raise Problem(404, f"there is no {what} {id}")
+    return rows[0]
+
+
+def _plain(row: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
+    return {key: row[key] and str(row[key]) for key in keys}
+
+
+def _audit(
+    ask: Asked, action: str, about: str, before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> None:
+    values = {
+        "now": ask.now,
+        "person_id": ask.caller.id,
+        "action": action,
+        "object": about,
+        "before": None if before is None else Jsonb(before),
+        "after": None if after is None else Jsonb(after),
+    }
+    ask.db.execute(SQL["audit"], values)

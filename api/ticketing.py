@@ -1,0 +1,37 @@
+"""One thing done with a ticket by a caller: right, scope, transition and audit together."""
+
+from psycopg.types.json import Jsonb
+
+from api.context import SQL, Asked
+from api.problems import Problem
+from api.rights import demand, scope
+from pilewatch.workflow.desk import Actor, act
+from pilewatch.workflow.tickets import Action, Ticket
+
+_NOTHING = dict.fromkeys(("state", "site", "charger", "code"))
+
+
+def do(ask: Asked, id: int, word: str, action: Action, version: int | None) -> Ticket:
+    """The ticket afterwards. `version` is the one that the caller has seen.
+
+    Raises `Problem` without the right or outside the caller's scope, and what `desk.act` raises.
+    """
+    demand(ask.caller, word)
+    with ask.db.transaction():
+        seen = ask.rows("tickets", **_NOTHING, id=id, before=id + 1, limit=1, **scope(ask.caller))
+        if not seen:
+            raise Problem(404, f"there is no ticket {id}")
+        actor = Actor("person", ask.caller.id)
+        after = act(ask.db, ask.policy, ask.now, id, action, actor, expected_version=version)
+        ask.db.execute(
+            SQL["audit"],
+            {
+                "now": ask.now,
+                "person_id": ask.caller.id,
+                "action": f"ticket.{word}",
+                "object": f"ticket/{id}",
+                "before": Jsonb({"state": seen[0]["state"], "version": seen[0]["version"]}),
+                "after": Jsonb({"state": after.state.value, "version": after.version}),
+            },
+        )
+    return after

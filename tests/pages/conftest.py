@@ -1,0 +1,87 @@
+"""A community behind the pages, and a real browser before them."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.people import ROLES, add_person
+from pilewatch.model import SubjectKind
+from pilewatch.settings import Database, Settings
+from pilewatch.store.pool import Db
+from pilewatch.workflow.desk import ENGINE, Subject, open_ticket
+from tests.workflow.conftest import Community
+
+PASSWORD = "correct horse"
+
+
+class World:
+    """A community that has just been heard, people of every role, and the application."""
+
+    def __init__(self, db: Db, url: str):
+        self.db = db
+        self.community = Community(db)
+        self.community.heard(datetime.now(UTC))
+        db.execute("UPDATE site SET name = '万和一期东门', repair_phone = '0755-1234567'")
+        db.execute("UPDATE charger SET label = '东门 ' || id || ' 号桩'")
+        for role in ROLES:
+            company = "c" if role == "repairer" else None
+            add_person(db, role, role.title(), role, company=company, password=PASSWORD)
+        self.app: FastAPI = create_app(Settings(database=Database(url=url, pool_size=4)))
+
+    def client(self, role: str | None = None, language: str = "en") -> TestClient:
+        """A visitor, logged in as this role."""
+        client = TestClient(
+            self.app,
+            raise_server_exceptions=False,
+            follow_redirects=False,
+            headers={"Accept-Language": language},
+        )
+        if role is not None:
+            said = {"login": role, "password": PASSWORD}
+            assert client.post("/login", data=said).status_code == 303
+        return client
+
+    def ticket(self, code: str = "relay-open", connector: int = 0) -> int:
+        """An open ticket on a connector."""
+        subject = Subject(SubjectKind.CONNECTOR, self.community.connectors[connector])
+        with self.db.transaction():
+            return open_ticket(
+                self.db, self.community.policy, datetime.now(UTC), subject=subject, code=code,
+                actor=ENGINE,
+            ).ticket_id  # fmt: skip
+
+    def row(self, sql: str, *values: Any) -> dict[str, Any]:
+        """The one row of a query."""
+        row = self.db.execute(sql, values).fetchone()  # type: ignore[call-overload]
+        assert row is not None
+        return dict(row)
+
+
+@pytest.fixture
+def world(plain_db: Db, plain_database_url: str) -> Iterator[World]:
+    """The pages over a small community."""
+    made = World(plain_db, plain_database_url)
+    yield made
+    made.app.state.context.pool.close()
+
+
+@pytest.fixture
+def address(world: World) -> Iterator[str]:
+    """The same, served on a port of its own."""
+    door = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(world.app, log_level="warning", timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{door.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
