@@ -5,6 +5,7 @@ Ratios matter; absolute figures depend on the machine. Needs mosquitto (`make pa
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -23,6 +24,7 @@ def main() -> int:
     """Print the table; exit 1 if a target is missed."""
     chosen = _arguments()
     only, quick = set(chosen.only.split(",")), chosen.quick
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the parts are ended too
     passed = True
     print(f"{'what':40} {'value':>9}     {'target':>8}        said")
     with stage() as parts:
@@ -34,8 +36,8 @@ def main() -> int:
 
 def _results(parts: Stage, only: set[str], *, quick: bool) -> Iterator[Result]:
     if only & {"a", "b"}:
-        count, pairs = (30_000, 1) if quick else (100_000, 3)
-        yield from drain.measure(parts, pairs=pairs, count=count, only=only)
+        count, rounds = (30_000, 1) if quick else (100_000, 3)
+        yield from drain.measure(parts, rounds=rounds, count=count, only=only)
     if "c" in only:
         yield from latency.row_visible(parts, rate=5000, seconds=5 if quick else 15)
     if "d" in only:

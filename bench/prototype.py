@@ -62,6 +62,7 @@ def main(port: int, url: str) -> None:
         while True:
             while len(waiting) < 5000 and select.select([client.socket()], [], [], 0.005)[0]:
                 client.loop_read()
+            client.loop_write()  # what callbacks had to say
             client.loop_misc()
             batch = [waiting.popleft() for _ in range(len(waiting))]
             with db.cursor().copy("COPY batch FROM STDIN (FORMAT binary)") as copy:
