@@ -4,16 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from importlib.resources import files
-from io import BytesIO
 from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_skeleton, get_datetime_format
-from babel.messages.pofile import read_po
 
 from alerts.notify.news import News
 from alerts.notify.receivers import Language
+from pilewatch.catalogues import read_catalogue
 
 LOCALES: dict[str, str] = {"zh-CN": "zh_CN", "en": "en"}
 _SHOWN = 5
@@ -33,12 +31,7 @@ class Message:
 @lru_cache(maxsize=len(LOCALES))
 def catalogue(language: Language) -> Mapping[str, str]:
     """Every phrase of this language by its key."""
-    path = files("alerts.notify") / "locale" / LOCALES[language] / "messages.po"
-    return {
-        message.id: message.string
-        for message in read_po(BytesIO(path.read_bytes()), abort_invalid=True)
-        if isinstance(message.id, str) and message.id and isinstance(message.string, str)
-    }
+    return read_catalogue("alerts.notify", LOCALES[language])
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from importlib.resources import files
-from io import BytesIO
 from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_skeleton, format_timedelta, get_datetime_format
-from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from starlette.requests import Request
+
+from pilewatch.catalogues import read_catalogue
 
 LOCALES = {"zh": "zh_CN", "en": "en"}
 """Language word of URLs and cookies -> locale; the first is the default."""
@@ -22,12 +21,7 @@ LANGUAGE_COOKIE = "lang"
 @lru_cache(maxsize=len(LOCALES))
 def catalogue(language: str) -> Mapping[str, str]:
     """Every message of this language by its key."""
-    path = files("api.pages") / "locale" / LOCALES[language] / "messages.po"
-    return {
-        message.id: message.string
-        for message in read_po(BytesIO(path.read_bytes()), abort_invalid=True)
-        if isinstance(message.id, str) and message.id and isinstance(message.string, str)
-    }
+    return read_catalogue("api.pages", LOCALES[language])
 
 
 def language_of(request: Request) -> str:

@@ -15,10 +15,8 @@ from api.app import create_app
 from api.main import Server, server
 from api.people import ROLES, add_person, new_api_key
 from deploy.embedded import free_port
-from pilewatch.model import SubjectKind
 from pilewatch.settings import Api, Database, Settings
 from pilewatch.store.pool import Db, connect
-from pilewatch.workflow.desk import ENGINE, Subject, open_ticket
 from tests.workflow.conftest import Community
 
 
@@ -69,12 +67,7 @@ class World:
 
     def ticket(self, code: str = "relay-open", connector: int = 0) -> int:
         """An open ticket on a connector."""
-        subject = Subject(SubjectKind.CONNECTOR, self.community.connectors[connector])
-        with self.db.transaction():
-            return open_ticket(
-                self.db, self.community.policy, datetime.now(UTC), subject=subject, code=code,
-                actor=ENGINE,
-            ).ticket_id  # fmt: skip
+        return self.community.ticket(code, connector)
 
     @contextmanager
     def served(self) -> Iterator[Server]:

@@ -13,10 +13,8 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.people import ROLES, add_person
-from pilewatch.model import SubjectKind
 from pilewatch.settings import Database, Settings
 from pilewatch.store.pool import Db
-from pilewatch.workflow.desk import ENGINE, Subject, open_ticket
 from tests.workflow.conftest import Community
 
 PASSWORD = "correct horse"
@@ -51,12 +49,7 @@ class World:
 
     def ticket(self, code: str = "relay-open", connector: int = 0) -> int:
         """An open ticket on a connector."""
-        subject = Subject(SubjectKind.CONNECTOR, self.community.connectors[connector])
-        with self.db.transaction():
-            return open_ticket(
-                self.db, self.community.policy, datetime.now(UTC), subject=subject, code=code,
-                actor=ENGINE,
-            ).ticket_id  # fmt: skip
+        return self.community.ticket(code, connector)
 
     def row(self, sql: str, *values: Any) -> dict[str, Any]:
         """The one row of a query."""

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page
 from deploy.demo import Where, cast, programs, wait_for_pages
 from deploy.embedded import EmbeddedBroker, EmbeddedPostgres, free_port
 from deploy.pictures import sign_in
-from deploy.supervisor import Supervisor
+from deploy.supervisor import Program, Supervisor
 from pilewatch.faultcodes import FAULTS
 from pilewatch.store.pool import connect
 from pilewatch.store.registry import load_registry
@@ -45,6 +45,7 @@ class Installation:
     supervisor: Supervisor
     keys: dict[str, str]
     passwords: dict[str, str]
+    simulate: Program
     truth: Path
 
     def get(self, path: str) -> Any:
@@ -114,7 +115,9 @@ def installation(servers: tuple[str, int], tmp_path: Path) -> Iterator[Installat
     for name in ("ingest", "alerts", "api"):
         supervisor.run(made[name])
     wait_for_pages(where, supervisor, threading.Event())
-    running = Installation(where, supervisor, json.loads(keys.read_text()), passwords, truth)
+    running = Installation(
+        where, supervisor, json.loads(keys.read_text()), passwords, made["simulate"], truth
+    )
     pids: list[int] = []
     try:
         yield running
@@ -124,14 +127,6 @@ def installation(servers: tuple[str, int], tmp_path: Path) -> Iterator[Installat
     assert not any(psutil.pid_exists(pid) for pid in pids), "no process is left"
 
 
-def _start_simulator(running: Installation, tmp_path: Path) -> None:
-    made = programs(
-        running.where, SCENARIO, tmp_path / "keys.json",
-        "--seed", "7", "--speed", "4", "--truth", str(running.truth),
-    )  # fmt: skip
-    running.supervisor.run(made["simulate"])
-
-
 def _watch(page: Page, running: Installation) -> None:
     sign_in(page, running.where.page, "operator", running.passwords["operator"])
     page.wait_for_selector("[data-live]")
@@ -139,13 +134,13 @@ def _watch(page: Page, running: Installation) -> None:
 
 @pytest.mark.browser
 def test_each_fault_is_one_ticket_seen_and_closed_by_evidence(
-    installation: Installation, browser: Browser, tmp_path: Path
+    installation: Installation, browser: Browser
 ) -> None:
     running = installation
     board = browser.new_page(locale="en")
     _watch(board, running)
     phone = browser.new_page(locale="zh-CN", viewport={"width": 390, "height": 844})
-    _start_simulator(running, tmp_path)
+    running.supervisor.run(running.simulate)
 
     # The operator sees it appear, without touching anything.
     board.wait_for_selector("text=Earth fault", timeout=60_000)
@@ -178,11 +173,9 @@ def test_each_fault_is_one_ticket_seen_and_closed_by_evidence(
     phone.close()
 
 
-def test_every_process_killed_once_loses_and_doubles_nothing(
-    installation: Installation, tmp_path: Path
-) -> None:
+def test_every_process_killed_once_loses_and_doubles_nothing(installation: Installation) -> None:
     running = installation
-    _start_simulator(running, tmp_path)
+    running.supervisor.run(running.simulate)
     for number, name in enumerate(("ingest", "alerts", "api"), 1):
         running.keep_looking(lambda n=number: len(running.tickets()) >= n, 60)
         os.kill(running.supervisor.pid(name), signal.SIGKILL)

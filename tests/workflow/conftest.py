@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from pilewatch.model import SubjectKind
 from pilewatch.policy import Evidence, Policy
 from pilewatch.store.pool import Db
+from pilewatch.workflow.desk import ENGINE, Subject, open_ticket
 
 NOW = datetime(2026, 5, 1, 8, tzinfo=UTC)
 
@@ -73,6 +75,14 @@ class Community:
             "energy_wh) VALUES (%s, %s, %s, %s, %s)",
             (connector, start.isoformat(), start, end, wh),
         )
+
+    def ticket(self, code: str, connector: int) -> int:
+        """A ticket that the engine opens now on a connector, by its place in `connectors`."""
+        subject = Subject(SubjectKind.CONNECTOR, self.connectors[connector])
+        with self.db.transaction():
+            return open_ticket(
+                self.db, self.policy, datetime.now(UTC), subject=subject, code=code, actor=ENGINE
+            ).ticket_id
 
     def state(self, ticket: int) -> str:
         """Where the ticket stands."""
