@@ -4,12 +4,14 @@ import contextlib
 import json
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,11 +32,30 @@ def _program_folder() -> Path:
 _BIN = _program_folder()
 
 
+def _candidates() -> Iterator[int]:
+    """Ports below those which the kernel gives to outgoing connections, in random order."""
+    try:
+        lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        lowest = 32768
+    top = max(lowest, 12_000)
+    return iter(random.sample(range(top - 10_000, top), 10_000))
+
+
+_CANDIDATES = _candidates()
+
+
 def free_port() -> int:
-    """A TCP port of loopback that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of loopback that nothing uses now, and that no connection of anybody's can be
+    given before we listen on it; never the same twice in one process."""
+    for port in _CANDIDATES:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no port of loopback is free")
 
 
 def wait_for_port(port: int, child: "subprocess.Popen[bytes]", what: str, seconds: float) -> None:

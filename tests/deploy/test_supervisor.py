@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from deploy.embedded import EmbeddedPostgres
+from deploy.embedded import EmbeddedPostgres, free_port
 from deploy.supervisor import Program, Supervisor
 from pilewatch.store.pool import connect
 from tests.ingest.conftest import wait_until
@@ -68,3 +68,10 @@ def test_children_end_when_the_supervisor_is_killed(parts_folder: Path) -> None:
     wait_until(lambda: all(_gone(pid) for pid in pids))
     again = EmbeddedPostgres(parts_folder / "orphan").start()
     again.stop()
+
+
+def test_a_free_port_cannot_be_given_to_somebodys_connection() -> None:
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = [free_port() for _ in range(200)]
+    assert len(set(ports)) == 200
+    assert max(ports) < lowest
