@@ -5,15 +5,15 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
-from psycopg.types.json import Jsonb
 
 from api import models, problems
-from api.context import SQL, Ask, Asked, Paged, guard_cache
+from api.context import Ask, Asked, Paged, guard_cache
 from api.idempotency import OnceRoute, once
 from api.models import Listed
 from api.problems import Problem
 from api.rights import demand, scope
 from pilewatch.store import queries
+from pilewatch.workflow import audit
 from pilewatch.workflow.downtime import Window, cancel_downtime, change_downtime, enter_downtime
 from pilewatch.workflow.silences import Matcher, change_silence, end_silence, enter_silence
 
@@ -290,12 +290,4 @@ def _plain(row: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
 def _audit(
     ask: Asked, action: str, about: str, before: dict[str, Any] | None, after: dict[str, Any] | None
 ) -> None:
-    values = {
-        "now": ask.now,
-        "person_id": ask.caller.id,
-        "action": action,
-        "object": about,
-        "before": None if before is None else Jsonb(before),
-        "after": None if after is None else Jsonb(after),
-    }
-    ask.db.execute(SQL["audit"], values)
+    audit.record(ask.db, ask.now, ask.caller.id, action, about, before, after)

@@ -1,10 +1,9 @@
 """One thing done with a ticket by a caller: right, scope, transition and audit together."""
 
-from psycopg.types.json import Jsonb
-
-from api.context import SQL, Asked
+from api.context import Asked
 from api.problems import Problem
 from api.rights import demand, scope
+from pilewatch.workflow import audit
 from pilewatch.workflow.desk import Actor, act
 from pilewatch.workflow.tickets import Action, Ticket
 
@@ -23,15 +22,13 @@ def do(ask: Asked, id: int, word: str, action: Action, version: int | None) -> T
             raise Problem(404, f"there is no ticket {id}")
         actor = Actor("person", ask.caller.id)
         after = act(ask.db, ask.policy, ask.now, id, action, actor, expected_version=version)
-        ask.db.execute(
-            SQL["audit"],
-            {
-                "now": ask.now,
-                "person_id": ask.caller.id,
-                "action": f"ticket.{word}",
-                "object": f"ticket/{id}",
-                "before": Jsonb({"state": seen[0]["state"], "version": seen[0]["version"]}),
-                "after": Jsonb({"state": after.state.value, "version": after.version}),
-            },
+        audit.record(
+            ask.db,
+            ask.now,
+            ask.caller.id,
+            f"ticket.{word}",
+            f"ticket/{id}",
+            {"state": seen[0]["state"], "version": seen[0]["version"]},
+            {"state": after.state.value, "version": after.version},
         )
     return after

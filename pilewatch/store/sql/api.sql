@@ -266,10 +266,6 @@ FROM observation_hour
 WHERE connector_id = %(connector_id)s AND hour >= %(from_at)s AND hour < %(to_at)s
 GROUP BY 1 ORDER BY 1;
 
--- name: audit
-INSERT INTO audit (at, person_id, action, object, before, after)
-VALUES (%(now)s, %(person_id)s, %(action)s, %(object)s, %(before)s, %(after)s);
-
 -- name: quarantine
 SELECT id, received_at, topic, size, reason, charger_code AS charger FROM quarantine
 WHERE id < %(before)s ORDER BY id DESC LIMIT %(limit)s;
