@@ -14,6 +14,7 @@ _SQL = queries.load("uptime")
 STOPPING = [fault.code for fault in FAULTS.values() if fault.effect == "out-of-order"]
 """Faults that put a port out of order although it may say that it is available."""
 HOUR = timedelta(hours=1)
+_NEAR_S = 900
 _MANY = 500
 """Hours of one call: a new installation over an old history takes several."""
 
@@ -69,17 +70,15 @@ def rebuild(db: Db, begins: datetime, ends: datetime) -> int:
 def build_hour(db: Db, hour: datetime) -> None:
     """What this hour's words say of its connectors and chargers. Inside a transaction."""
     db.execute(_SQL["rebuild_states"], {"hour": hour, "stopping": STOPPING})
-    quick: list[int] = []
-    slow: list[int] = []
-    reach = {True: timedelta(0), False: timedelta(0)}
-    for row in db.execute(_SQL["patience_of_chargers"]):
-        patience = timedelta(seconds=row["patience_s"])
-        is_quick = patience <= HOUR
-        (quick if is_quick else slow).append(row["id"])
-        reach[is_quick] = max(reach[is_quick], patience)
-    for ids, far in ((quick, reach[True]), (slow, reach[False])):
-        if ids:
-            db.execute(_SQL["rebuild_contacts"], {"hour": hour, "ids": ids, "reach": far})
+    db.execute(_SQL["remember_reach"], {"hour": hour})
+    rows = db.execute(_SQL["reach_of_chargers"]).fetchall()
+    # A charger that announced long silences would make all of them be read far back.
+    for far in (False, True):
+        some = [row for row in rows if (row["longest_s"] > _NEAR_S) == far]
+        if some:
+            reach = timedelta(seconds=max(row["longest_s"] for row in some))
+            values = {"hour": hour, "ids": [row["id"] for row in some], "reach": reach}
+            db.execute(_SQL["rebuild_contacts"], values)
 
 
 def _first_hour(db: Db, oldest: datetime) -> datetime | None:

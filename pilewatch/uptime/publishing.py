@@ -58,7 +58,7 @@ def _publish_next(db: Db, now: datetime) -> bool:
 
 
 def _correct(db: Db, now: datetime, due: list[dict[str, Any]], published: list[Period]) -> bool:
-    """All that is due at once, so that a period is corrected once for all of it; whether any was."""
+    """All that is due at once, a period once for all of it; whether there was any."""
     zones, corrected = _zones(db), False
     for period in published:
         low, high = _outer(period, zones)

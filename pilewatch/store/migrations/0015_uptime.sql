@@ -32,6 +32,12 @@ CREATE TABLE contact_change (
 COMMENT ON TABLE contact_change IS
     'heard: within three of its heartbeats after its last word, unless its last will spoke since';
 
+-- The longest silence that each charger ever announced: how far its words may reach.
+CREATE TABLE contact_reach (
+    charger_id integer PRIMARY KEY REFERENCES charger ON DELETE CASCADE,
+    longest_s  integer NOT NULL
+);
+
 -- Hours before `built_until` are in the step functions; what comes for them later marks them anew.
 CREATE TABLE interval_progress (
     one         boolean PRIMARY KEY DEFAULT true CHECK (one),

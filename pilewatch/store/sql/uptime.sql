@@ -15,19 +15,32 @@ SET built_until = excluded.built_until, kept_since = excluded.kept_since;
 -- name: may_be_late
 SELECT FROM interval_progress WHERE %(hour)s >= kept_since AND %(hour)s < built_until;
 
--- name: patience_of_chargers
--- In how many seconds without a word each charger becomes silent.
-SELECT charger_id AS id, heartbeat_s * 3 AS patience_s FROM charger_state ORDER BY charger_id;
+-- name: remember_reach
+INSERT INTO contact_reach AS r (charger_id, longest_s)
+SELECT h.charger_id, greatest(h.heartbeat_s, p.longest_s) * 3
+FROM charger_state h CROSS JOIN LATERAL (
+    SELECT max((o.data ->> 'heartbeatS')::integer) AS longest_s FROM observation o
+    WHERE o.charger_id = h.charger_id AND o.connector = 0 AND o.kind = 7
+      AND o.observed_at >= %(hour)s AND o.observed_at < %(hour)s + interval '1 hour'
+) p
+ON CONFLICT (charger_id) DO UPDATE SET longest_s = excluded.longest_s
+WHERE r.longest_s < excluded.longest_s;
+
+-- name: reach_of_chargers
+SELECT charger_id AS id, longest_s FROM contact_reach ORDER BY charger_id;
 
 -- name: rebuild_states
 -- What connectors said in one hour, and the first word after it: the rest was decided by that.
 WITH said AS (
-    SELECT DISTINCT ON (connector_id, observed_at) connector_id, charger_id, connector,
-           observed_at AS at, service_state(status, errors, %(stopping)s) AS state
-    FROM observation
-    WHERE observed_at >= %(hour)s AND observed_at < %(hour)s + interval '1 hour'
-      AND kind = 1 AND connector_id IS NOT NULL AND status IS NOT NULL
-    ORDER BY connector_id, observed_at, seq DESC
+    SELECT DISTINCT ON (n.id, o.observed_at) n.id AS connector_id, o.charger_id, o.connector,
+           o.observed_at AS at, service_state(o.status, o.errors, %(stopping)s) AS state
+    FROM connector n CROSS JOIN LATERAL (
+        SELECT * FROM observation o
+        WHERE o.charger_id = n.charger_id AND o.connector = n.number AND o.kind = 1
+          AND o.observed_at >= %(hour)s AND o.observed_at < %(hour)s + interval '1 hour'
+          AND o.status IS NOT NULL
+    ) o
+    ORDER BY n.id, o.observed_at, o.seq DESC
 ), touched AS (
     SELECT DISTINCT connector_id, charger_id, connector FROM said
 ), line AS (
@@ -257,6 +270,14 @@ LEFT JOIN charger c ON e.scope_kind = 'charger' AND c.id = e.scope_id
 LEFT JOIN connector n ON e.scope_kind = 'connector' AND n.id = e.scope_id
 LEFT JOIN charger cc ON cc.id = n.charger_id
 WHERE e.id < %(before)s AND (%(id)s::bigint IS NULL OR e.id = %(id)s)
+  AND ((%(company_id)s::bigint IS NULL AND %(grids)s::bigint[] IS NULL) OR EXISTS (
+      SELECT FROM site ss JOIN grid gg ON gg.id = ss.grid_id
+      WHERE (%(company_id)s::bigint IS NULL OR ss.company_id = %(company_id)s)
+        AND (%(grids)s::bigint[] IS NULL OR ss.grid_id = ANY(%(grids)s))
+        AND CASE e.scope_kind WHEN 'area' THEN gg.area_id = e.scope_id
+            WHEN 'grid' THEN gg.id = e.scope_id WHEN 'site' THEN ss.id = e.scope_id
+            WHEN 'gateway' THEN ss.id = w.site_id WHEN 'charger' THEN ss.id = c.site_id
+            ELSE ss.id = cc.site_id END))
 ORDER BY e.id DESC LIMIT %(limit)s;
 
 -- name: lock_publishing
