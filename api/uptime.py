@@ -16,6 +16,7 @@ from api.models import Listed
 from api.problems import Problem
 from api.rights import demand, scope
 from pilewatch.store import queries
+from pilewatch.uptime.analysis import Group, analyse
 from pilewatch.uptime.building import built_until
 from pilewatch.uptime.exclusions import (
     Exclusion,
@@ -196,6 +197,23 @@ def versions(
         raise Problem(422, f"code: there is no such {by}")
     rows = history(ask.db, by, found[0], asked)
     return {"items": [{**row, **answers.figures(row["tally"])} for row in rows]}
+
+
+@router.get(
+    "/analysis",
+    response_model=answers.AnalysisAnswer,
+    summary="What breaks, how often, and for how long",
+    **problems.for_staff(),
+)
+def analysis(
+    asking: Asks,
+    by: Annotated[Group, Query(description="Reliability of each of these")] = "model",
+    worst: Annotated[int, Query(ge=1, le=200, description="How many of the worst piles")] = 20,
+) -> Any:
+    """MTBF and MTTR, faults by their hours (Pareto), the worst piles, and how long each model goes
+    without a failure (Kaplan–Meier)."""
+    ask = asking.ask
+    return vars(analyse(ask.db, asking.places(), asking.period, by=by, worst=worst))
 
 
 # --- what is left out

@@ -178,6 +178,96 @@ class VersionsAnswer(BaseModel):
     items: list[VersionAnswer]
 
 
+class ReliabilityRow(BaseModel):
+    """Working hours by failures (`mtbf_h`), mean hours of those that ended (`mttr_h`)."""
+
+    group: str
+    connectors: int
+    failures: int
+    mtbf_h: float | None
+    mttr_h: float | None
+    downtime_h: float
+
+
+class ParetoRow(BaseModel):
+    """A fault's part of all hours, and that of it and all worse ones."""
+
+    code: str
+    failures: int
+    hours: float
+    share: float
+    cumulative: float
+
+
+class WorstRow(BaseModel):
+    """A charger, and the hours that its connectors could not be used."""
+
+    charger: str
+    site: str
+    model: str
+    down_h: float
+    failures: int
+
+
+class SurvivalRow(BaseModel):
+    """Of so many days after the beginning or a repair: the share without a failure until then."""
+
+    model: str
+    periods: int
+    failures: int
+    median_days: float | None
+    after: dict[str, float]
+
+
+class AnalysisAnswer(BaseModel):
+    """What happened in a period. A failure put something out of order; silence is none."""
+
+    model_config = _example(
+        reliability=[
+            {
+                "group": "DNY-12",
+                "connectors": 120,
+                "failures": 4,
+                "mtbf_h": 21450.5,
+                "mttr_h": 9.25,
+                "downtime_h": 61.5,
+            }
+        ],
+        pareto=[
+            {
+                "code": "relay-open",
+                "failures": 3,
+                "hours": 30.0,
+                "share": 0.8,
+                "cumulative": 0.8,
+            }
+        ],
+        worst=[
+            {
+                "charger": "WH-E01",
+                "site": "wanhe-1a",
+                "model": "DNY-12",
+                "down_h": 22.5,
+                "failures": 2,
+            }
+        ],
+        survival=[
+            {
+                "model": "DNY-12",
+                "periods": 14,
+                "failures": 4,
+                "median_days": None,
+                "after": {"30": 0.71},
+            }
+        ],
+    )
+
+    reliability: list[ReliabilityRow]
+    pareto: list[ParetoRow]
+    worst: list[WorstRow]
+    survival: list[SurvivalRow]
+
+
 class ExclusionRequest(_Request):
     """What is left out, why, and what proves it. A connector is a port's number on the charger."""
 

@@ -5,6 +5,7 @@ be built as often as wanted; late words bring us back to theirs.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from pilewatch.faultcodes import FAULTS
 from pilewatch.store import queries
@@ -21,7 +22,7 @@ _MANY = 500
 
 def built_until(db: Db) -> datetime | None:
     """Up to when the step functions are known; None before the first hour was built."""
-    row = db.execute(_SQL["built_until"]).fetchone()
+    row = db.execute(_SQL["progress"]).fetchone()
     return None if row is None else row["built_until"]
 
 
@@ -50,14 +51,27 @@ def build_late(db: Db, hour: datetime) -> None:
     Inside the caller's transaction. What is older than the retention stays as it is: the words
     around it, which would decide, are gone.
     """
-    if db.execute(_SQL["may_be_late"], {"hour": hour}).fetchone() is not None:
-        build_hour(db, hour)
-        db.execute(_SQL["mark_late"], {"hour": hour})
+    if db.execute(_SQL["may_be_late"], {"hour": hour}).fetchone() is None:
+        return
+    build_hour(db, hour)
+    for row in db.execute(_SQL["new_promises"], {"hour": hour}).fetchall():
+        later = hour + HOUR
+        while later < row["until"]:
+            _build_contacts(db, later, [row])
+            later += HOUR
+    db.execute(_SQL["mark_late"], {"hour": hour})
 
 
 def rebuild(db: Db, begins: datetime, ends: datetime) -> int:
-    """Build every hour that touches this range once more; gives how many."""
-    hour = begins.replace(minute=0, second=0, microsecond=0)
+    """Build every hour that touches this range once more; gives how many.
+
+    Only where all that was observed is still there, and only what was built before.
+    """
+    row = db.execute(_SQL["progress"]).fetchone()
+    if row is None:
+        return 0
+    hour = max(begins, row["kept_since"]).replace(minute=0, second=0, microsecond=0)
+    ends = min(ends, row["built_until"])
     built = 0
     while hour < ends:
         with db.transaction():
@@ -73,12 +87,15 @@ def build_hour(db: Db, hour: datetime) -> None:
     db.execute(_SQL["remember_reach"], {"hour": hour})
     rows = db.execute(_SQL["reach_of_chargers"]).fetchall()
     # A charger that announced long silences would make all of them be read far back.
-    for far in (False, True):
-        some = [row for row in rows if (row["longest_s"] > _NEAR_S) == far]
-        if some:
-            reach = timedelta(seconds=max(row["longest_s"] for row in some))
-            values = {"hour": hour, "ids": [row["id"] for row in some], "reach": reach}
-            db.execute(_SQL["rebuild_contacts"], values)
+    _build_contacts(db, hour, [row for row in rows if row["longest_s"] <= _NEAR_S])
+    _build_contacts(db, hour, [row for row in rows if row["longest_s"] > _NEAR_S])
+
+
+def _build_contacts(db: Db, hour: datetime, chargers: list[dict[str, Any]]) -> None:
+    if chargers:
+        reach = timedelta(seconds=max(row["longest_s"] for row in chargers))
+        values = {"hour": hour, "ids": [row["id"] for row in chargers], "reach": reach}
+        db.execute(_SQL["rebuild_contacts"], values)
 
 
 def _first_hour(db: Db, oldest: datetime) -> datetime | None:

@@ -1,7 +1,7 @@
 -- Uptime: step functions of what was said and heard, what is read for the figures, corrections.
 
--- name: built_until
-SELECT built_until FROM interval_progress;
+-- name: progress
+SELECT built_until, kept_since FROM interval_progress;
 
 -- name: first_hour
 -- Where to begin: the oldest hour whose observations retention will keep.
@@ -28,6 +28,29 @@ WHERE r.longest_s < excluded.longest_s;
 
 -- name: reach_of_chargers
 SELECT charger_id AS id, longest_s FROM contact_reach ORDER BY charger_id;
+
+-- name: new_promises
+-- Chargers that announced another heartbeat in this hour than before, and until when it held.
+SELECT p.charger_id AS id, r.longest_s, coalesce((
+           SELECT min(o.observed_at) FROM observation o
+           WHERE o.charger_id = p.charger_id AND o.connector = 0 AND o.kind = 7
+             AND o.observed_at >= %(hour)s + interval '1 hour'
+             AND o.data ->> 'heartbeatS' IS NOT NULL), i.built_until) AS until
+FROM (
+    SELECT DISTINCT o.charger_id
+    FROM contact_reach h CROSS JOIN LATERAL (
+        SELECT o.charger_id, o.observed_at, o.data ->> 'heartbeatS' AS promise FROM observation o
+        WHERE o.charger_id = h.charger_id AND o.connector = 0 AND o.kind = 7
+          AND o.observed_at >= %(hour)s AND o.observed_at < %(hour)s + interval '1 hour'
+          AND o.data ->> 'heartbeatS' IS NOT NULL
+    ) o
+    WHERE o.promise IS DISTINCT FROM (
+        SELECT b.data ->> 'heartbeatS' FROM observation b
+        WHERE b.charger_id = o.charger_id AND b.connector = 0 AND b.kind = 7
+          AND b.observed_at < o.observed_at AND b.data ->> 'heartbeatS' IS NOT NULL
+        ORDER BY b.observed_at DESC LIMIT 1)
+) p
+JOIN contact_reach r ON r.charger_id = p.charger_id CROSS JOIN interval_progress i;
 
 -- name: rebuild_states
 -- What connectors said in one hour, and the first word after it: the rest was decided by that.
