@@ -20,9 +20,10 @@ _WAIT = timedelta(days=1)
 
 
 def publish_due(db: Db, now: datetime) -> int:
-    """Publish the periods that are over, and correct those that changed; gives how many periods.
+    """Publish the periods that are over, and correct those that changed; gives how many steps.
 
-    Each is one transaction, so that a kill between two loses nothing. One process at a time.
+    A step is a period, or one correction of all that it touches, and one transaction: a kill
+    between two loses nothing. One process at a time.
     """
     done = 0
     while True:

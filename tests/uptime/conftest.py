@@ -56,11 +56,14 @@ class Recorded(Community):
 
     def promise(self, story: Story) -> None:
         """The heartbeat that current state tells: the last one announced."""
-        last = story.promise(10**9)
+        self.promise_of(story.promise(10**9))
+
+    def promise_of(self, heartbeat_s: int) -> None:
+        """So long between two heartbeats."""
         self.db.execute(
             "INSERT INTO charger_state (charger_id, heartbeat_s) VALUES (%s, %s) "
             "ON CONFLICT (charger_id) DO UPDATE SET heartbeat_s = excluded.heartbeat_s",
-            (self.chargers[0], last),
+            (self.chargers[0], heartbeat_s),
         )
 
     def build(self, second: float) -> None:
