@@ -47,11 +47,13 @@ SELECT c.id, '2026-02-01Z'::timestamptz + n * interval '29 hours' + c.id % 1000 
 FROM charger c, generate_series(0, 50) n;
 INSERT INTO incident (subject_kind, subject_id, site_id, charger_id, connector_id, code, family,
                       severity, effect, detector, phase, started_at, ended_at)
-SELECT 'connector', n.id, c.site_id, c.id, n.id, 'relay-open', 'relay', 2, 'out-of-order', 'reported',
-       'cleared', '2026-03-05Z', '2026-03-07Z'
+SELECT 'connector', n.id, c.site_id, c.id, n.id, 'relay-open', 'relay', 2, 'out-of-order',
+       'reported', 'cleared', '2026-03-05Z', '2026-03-07Z'
 FROM connector n JOIN charger c ON c.id = n.charger_id WHERE n.id % 5 = 0;
-INSERT INTO exclusion (scope_kind, scope_id, reason, document, from_at, to_at, entered_by, entered_at)
-SELECT 'site', s.id, 'utility', 'd', '2026-03-06Z', '2026-03-08Z', p.id, now() FROM site s, person p;
+INSERT INTO exclusion (scope_kind, scope_id, reason, document, from_at, to_at, entered_by,
+                       entered_at)
+SELECT 'site', s.id, 'utility', 'd', '2026-03-06Z', '2026-03-08Z', p.id, now()
+FROM site s, person p;
 INSERT INTO opening_hours
 SELECT id, '2026-01-01', (SELECT jsonb_object_agg(d, '[["06:00", "23:00"]]'::jsonb)
                           FROM generate_series(1, 7) d) FROM site WHERE id % 2 = 0;

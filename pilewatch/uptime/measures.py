@@ -5,6 +5,7 @@ NEVI: 23 CFR 680.116(b). UK: SI 2023/1168 reg. 7. Plain: working time by the who
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Literal
 
 from pilewatch.uptime.spans import Span, Spans, intersect, subtract, total, union
@@ -46,6 +47,31 @@ class Left:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """All that is to be left out of some connectors' figures; what comes first counts first."""
+
+    pieces: tuple[Left, ...] = ()
+
+    @cached_property
+    def nevi(self) -> Spans:
+        """Where NEVI leaves outage out."""
+        return self._of("nevi")
+
+    @cached_property
+    def uk(self) -> Spans:
+        """Where the UK's figure does not measure."""
+        return self._of("uk")
+
+    @cached_property
+    def closed(self) -> Spans:
+        """When the site is shut."""
+        return union(*(x.spans for x in self.pieces if x.reason == CLOSED))
+
+    def _of(self, measure: str) -> Spans:
+        return union(*(x.spans for x in self.pieces if measure in LEAVES_OUT[x.reason]))
+
+
+@dataclass(frozen=True)
 class Layers:
     """What is known of one connector. Spans may reach beyond the window.
 
@@ -60,7 +86,7 @@ class Layers:
     out: Spans = field(default_factory=list)
     quiet: Spans = field(default_factory=list)
     weak: Spans = field(default_factory=list)
-    left: tuple[Left, ...] = ()
+    left: LeftOut = LeftOut()
 
 
 @dataclass(frozen=True)
@@ -145,11 +171,6 @@ class Tally:
 _NAMES = [f.name for f in fields(Tally)]
 
 
-def left_out(layers: Layers, measure: str) -> Spans:
-    """All time that this figure leaves out."""
-    return union(*(x.spans for x in layers.left if measure in LEAVES_OUT[x.reason]))
-
-
 def count(layers: Layers) -> Tally:
     """One connector's time."""
     parts = take_apart(layers)
@@ -159,12 +180,11 @@ def count(layers: Layers) -> Tally:
     outage = total(parts.nevi_outage)
     excluded = exempt = closed = 0
     uk_down, unknown = parts.uk_down, parts.unknown
-    if layers.left:
-        excluded = total(intersect(parts.nevi_outage, left_out(layers, "nevi")))
-        leaving = intersect([layers.window], left_out(layers, "uk"))
+    if layers.left.pieces:
+        excluded = total(intersect(parts.nevi_outage, layers.left.nevi))
+        leaving = intersect([layers.window], layers.left.uk)
         closed = total(leaving)
-        shut = union(*(x.spans for x in layers.left if x.reason == CLOSED))
-        exempt = total(subtract(leaving, shut))
+        exempt = total(subtract(leaving, layers.left.closed))
         uk_down = subtract(uk_down, leaving)
         unknown = subtract(unknown, leaving)
     nevi_total = min(service, NEVI_YEAR)
@@ -207,7 +227,7 @@ def excluded_pieces(layers: Layers) -> list[Excluded]:
     open_to: dict[Measure, Spans] = {"nevi": take_apart(layers).nevi_outage, "uk": whole}
     for measure, remaining in open_to.items():
         rest = remaining
-        for left in layers.left:
+        for left in layers.left.pieces:
             if measure in LEAVES_OUT[left.reason]:
                 found += [
                     Excluded(measure, span, left.reason, left.document, left.source)

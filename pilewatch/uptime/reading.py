@@ -11,7 +11,7 @@ from psycopg.rows import tuple_row
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
 from pilewatch.uptime.building import built_until
-from pilewatch.uptime.measures import CLOSED, Layers, Left, Tally, count
+from pilewatch.uptime.measures import CLOSED, Layers, Left, LeftOut, Tally, count
 from pilewatch.uptime.periods import Period, closed, microseconds, moment
 from pilewatch.uptime.spans import Span, Spans, melt, steps
 
@@ -150,12 +150,13 @@ class _Read:
             left = Left(spans, row["reason"], row["document"], row["source"])
             self._left[row["scope_kind"], row["scope_id"]].append((place, left))
         self._shut = self._closed(db, found)
+        self._shared: dict[tuple[int, ...], LeftOut] = {}
 
     @staticmethod
     def _steps(db: Db, name: str, values: dict[str, Any]) -> dict[int, list[tuple[int, Any]]]:
         lines: dict[int, list[tuple[int, Any]]] = defaultdict(list)
         with db.cursor(row_factory=tuple_row, binary=True) as cursor:
-            for id, at, value in cursor.execute(_SQL[name], values):
+            for id, at, value in cursor.execute(_SQL[name], values).fetchall():
                 lines[id].append((at, value))
         return lines
 
@@ -198,13 +199,20 @@ class _Read:
                 pieces[names.get(code, "out")].append(span)
         return {name: melt(spans) for name, spans in pieces.items() if spans}
 
-    def _left_of(self, place: Place) -> tuple[Left, ...]:
+    def _left_of(self, place: Place) -> LeftOut:
+        """Shared by all connectors that leave out the same, so that it is melted once."""
         found = [
             numbered
             for kind, id in place.scopes()
             if id is not None
             for numbered in self._left.get((kind, id), ())
         ]
-        left = [each for _, each in sorted(found, key=lambda numbered: numbered[0])]
-        shut = self._shut.get(place.site_id)
-        return (*left, shut) if shut is not None else tuple(left)
+        found.sort(key=lambda numbered: numbered[0])
+        key = (*(number for number, _ in found), place.site_id)
+        shared = self._shared.get(key)
+        if shared is None:
+            pieces = [left for _, left in found]
+            if (shut := self._shut.get(place.site_id)) is not None:
+                pieces.append(shut)
+            shared = self._shared[key] = LeftOut(tuple(pieces))
+        return shared

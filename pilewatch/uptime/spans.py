@@ -37,19 +37,24 @@ def union(*many: Spans) -> Spans:
 def intersect(one: Spans, other: Spans) -> Spans:
     """What is in both."""
     found: Spans = []
-    i = j = 0
-    while i < len(one) and j < len(other):
-        begins, ends = one[i]
-        from_, to = other[j]
-        low = begins if begins > from_ else from_
-        high = ends if ends < to else to
-        if low < high:
-            found.append((low, high))
-        if ends < to:
-            i += 1
-        else:
-            j += 1
-    return found
+    if not one or not other:
+        return found
+    ones, others = iter(one), iter(other)
+    begins, ends = next(ones)
+    from_, to = next(others)
+    try:
+        while True:
+            low = begins if begins > from_ else from_
+            if ends < to:
+                if low < ends:
+                    found.append((low, ends))
+                begins, ends = next(ones)
+            else:
+                if low < to:
+                    found.append((low, to))
+                from_, to = next(others)
+    except StopIteration:
+        return found
 
 
 def subtract(one: Spans, other: Spans) -> Spans:
@@ -57,18 +62,19 @@ def subtract(one: Spans, other: Spans) -> Spans:
     if not one or not other:
         return one
     found: Spans = []
-    j = 0
+    place, many = 0, len(other)
     for begins, ends in one:
         at = begins
-        while j < len(other) and other[j][1] <= at:
-            j += 1
-        k = j
-        while k < len(other) and other[k][0] < ends:
-            if other[k][0] > at:
-                found.append((at, other[k][0]))
-            at = other[k][1]
-            if at >= ends:
+        while place < many and other[place][1] <= at:
+            place += 1
+        k = place
+        while k < many:
+            from_, to = other[k]
+            if from_ >= ends:
                 break
+            if from_ > at:
+                found.append((at, from_))
+            at = to
             k += 1
         if at < ends:
             found.append((at, ends))
@@ -77,7 +83,7 @@ def subtract(one: Spans, other: Spans) -> Spans:
 
 def total(spans: Spans) -> int:
     """Microseconds of all of them."""
-    return sum(ends - begins for begins, ends in spans)
+    return sum([ends - begins for begins, ends in spans])
 
 
 def steps(changes: Sequence[tuple[int, V]], until: int) -> dict[V, Spans]:

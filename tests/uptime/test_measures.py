@@ -11,6 +11,7 @@ from pilewatch.uptime.measures import (
     NEVI_YEAR,
     Layers,
     Left,
+    LeftOut,
     Tally,
     count,
     excluded_pieces,
@@ -31,7 +32,7 @@ def _year(*down: tuple[int, int], state: str = "faulted", left: tuple[Left, ...]
     whole = [(0, YEAR)]
     said = {"working": subtract(whole, bad), state: bad}
     heard = subtract(whole, bad) if state == "silent" else whole
-    return Layers((0, YEAR), said, heard, left=left)
+    return Layers((0, YEAR), said, heard, left=LeftOut(left))
 
 
 def _left(reason: str, *minutes: tuple[int, int]) -> Left:
@@ -99,7 +100,7 @@ def test_a_point_with_limited_hours_is_judged_in_those_hours_only() -> None:
     window = (0, days * 24 * HOUR)
     said = {"working": subtract([window], bad), "faulted": bad}
     hours = Left(melt(shut), CLOSED, "opening hours", "hours")
-    tally = count(Layers(window, said, [window], left=(hours,)))
+    tally = count(Layers(window, said, [window], left=LeftOut((hours,))))
     assert tally.uk == (120 - 2) / 120
     assert tally.nevi == (240 - 2) / 240
     assert tally.plain == (240 - 4) / 240
@@ -112,10 +113,10 @@ def test_exempt_time_leaves_the_denominator() -> None:
     bad = [(30 * HOUR, 40 * HOUR)]
     said = {"working": subtract([window], bad), "faulted": bad}
     left = Left([(25 * HOUR, 45 * HOUR)], "vandalism", "police 12", "exclusion/1")
-    tally = count(Layers(window, said, [window], left=(left,)))
+    tally = count(Layers(window, said, [window], left=LeftOut((left,))))
     assert (tally.uk_total, tally.uk_down, tally.uk_exempt) == (80 * HOUR, 0, 20 * HOUR)
     maintenance = Left([(25 * HOUR, 45 * HOUR)], "maintenance", "plan 1", "downtime/1")
-    tally = count(Layers(window, said, [window], left=(maintenance,)))
+    tally = count(Layers(window, said, [window], left=LeftOut((maintenance,))))
     assert (tally.uk, tally.nevi) == (0.9, 1.0)
 
 
