@@ -22,7 +22,7 @@ from pilewatch.uptime.reading import places, sums, tallies
 _PORTS = 20
 _ROUNDS = 3
 _SECONDS = 3.0
-_RATIO = 8.0
+_RATIO = 15.0
 _MONTH = "2026-03"
 
 _FLEET = """

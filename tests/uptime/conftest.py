@@ -106,6 +106,13 @@ class Recorded(Community):
             ),
         )  # fmt: skip
 
+    def opened(self) -> datetime:
+        """When the last ticket was opened."""
+        row = self.db.execute("SELECT max(opened_at) AS at FROM ticket").fetchone()
+        assert row is not None
+        found: datetime = row["at"]
+        return found
+
     def tallies(self, period: Period) -> dict[int, Tally]:
         """Each port's time in the period."""
         return {place.number: t for place, t in tallies(self.db, places(self.db), period)}
