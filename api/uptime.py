@@ -28,8 +28,8 @@ from pilewatch.uptime.exclusions import (
 )
 from pilewatch.uptime.measures import RAPID_W, excluded_pieces
 from pilewatch.uptime.periods import Length, Period, moment, period
-from pilewatch.uptime.publishing import history
-from pilewatch.uptime.reading import Level, Place, Row, layers_of, places, sums, tallies
+from pilewatch.uptime.publishing import history, known_tallies
+from pilewatch.uptime.reading import Level, Place, Row, layers_of, places, sums
 from pilewatch.workflow import audit
 
 router = APIRouter(prefix="/api/v1", tags=["uptime"], dependencies=[Depends(guard_cache)])
@@ -85,7 +85,7 @@ class Asking:
 
     def rows(self, level: Level) -> list[Row]:
         """Its figures, line by line."""
-        return sums(tallies(self.ask.db, self.places(), self.period), level)
+        return sums(known_tallies(self.ask.db, self.places(), self.period), level)
 
 
 Asks = Annotated[Asking, Depends(Asking, scope="function")]
@@ -103,9 +103,10 @@ Asks = Annotated[Asking, Depends(Asking, scope="function")]
 def uptime(asking: Asks, page: Paged, by: By = "site") -> Any:
     """Exact to the second, from what is known now. Side by side: plain (unknown is down), NEVI
     (documented outage is left out), and the UK's (unknown counts as reliable)."""
-    until = built_until(asking.ask.db)
-    rows, cursor = _cut(asking.rows(by), page)
-    ends = [asking.period.span(place.timezone)[1] for place in asking.places()]
+    db, found = asking.ask.db, asking.places()
+    until = built_until(db)
+    rows, cursor = _cut(sums(known_tallies(db, found, asking.period), by), page)
+    ends = [asking.period.span(place.timezone)[1] for place in found]
     return {
         "month": f"{asking.period.month:%Y-%m}",
         "span": asking.period.length.value,

@@ -14,7 +14,8 @@ from pilewatch.uptime.building import built_until, rebuild
 from pilewatch.uptime.export import TABLES, export_parquet
 from pilewatch.uptime.measures import Tally
 from pilewatch.uptime.periods import Length, Period, moment, period
-from pilewatch.uptime.reading import LEVELS, Place, places, sums, tallies
+from pilewatch.uptime.publishing import known_tallies
+from pilewatch.uptime.reading import LEVELS, Place, places, sums
 
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -76,7 +77,7 @@ def _uptime(settings: Settings, arguments: argparse.Namespace) -> int:
             begins, ends = _outer(found, asked)
             rebuild(db, moment(begins), moment(ends))
         until = built_until(db)
-        rows = sums(tallies(db, found, asked), arguments.by)
+        rows = sums(known_tallies(db, found, asked), arguments.by)
     if arguments.json:
         lines = [{"code": r.code, **asdict(r.tally), **_shares(r.tally)} for r in rows]
         print(json.dumps(lines, ensure_ascii=False, indent=1))

@@ -12,7 +12,7 @@ from pilewatch.store.pool import Db
 from pilewatch.uptime.building import built_until
 from pilewatch.uptime.measures import Tally
 from pilewatch.uptime.periods import Length, Period, moment, period_of
-from pilewatch.uptime.reading import LEVELS, Level, places, sums, tallies
+from pilewatch.uptime.reading import LEVELS, Level, Place, places, sums, tallies
 
 _SQL = queries.load("uptime")
 _WAIT = timedelta(days=1)
@@ -32,6 +32,23 @@ def publish_due(db: Db, now: datetime) -> int:
             if row is None or not row["mine"] or not _publish_next(db, now):
                 return done
         done += 1
+
+
+def known_tallies(db: Db, found: list[Place], period: Period) -> list[tuple[Place, Tally]]:
+    """Each connector's time: as published where nothing has to be corrected, else counted now.
+
+    The two are the same; what is published is read a hundred times faster.
+    """
+    if not found:
+        return []
+    low, high = _outer(period, sorted({place.timezone for place in found}))
+    values = {"span": period.length.value, "month": period.month, "from_at": low, "to_at": high}
+    row = db.execute(_SQL["is_settled"], values).fetchone()
+    if row is None or not row["settled"]:
+        return tallies(db, found, period)
+    rows = db.execute(_SQL["published"], {**values, "ids": [place.id for place in found]})
+    known = {row["id"]: msgspec.convert(row["tally"], Tally) for row in rows}
+    return [(place, known[place.id]) for place in found if place.id in known]
 
 
 def history(db: Db, level: Level, id: int, period: Period) -> list[dict[str, Any]]:

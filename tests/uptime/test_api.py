@@ -74,6 +74,17 @@ def test_every_level_adds_up_to_the_same_time(march: World, by: str) -> None:
     assert sum(float(line["plain_up_s"]) for line in lines) == 123 * 86400
 
 
+@pytest.mark.parametrize("span", ["month", "twelve-months"])
+def test_what_is_published_is_what_would_be_counted(march: World, span: str) -> None:
+    asked = {"by": "connector", "span": span}
+    counted = _get(march, "/uptime", **asked)["items"]
+    publish_due(march.db, datetime.now(UTC))
+    march.db.execute("DELETE FROM state_change")  # so that nothing can be counted any more
+    assert _get(march, "/uptime", **asked)["items"] == counted
+    march.ask("operator", "POST", "/exclusions", json=SAID)
+    assert _get(march, "/uptime", **asked)["items"] == [], "what is to be corrected is counted anew"
+
+
 def test_pages_follow_each_other(march: World) -> None:
     first = _get(march, "/uptime", by="connector", limit=3)
     second = _get(march, "/uptime", by="connector", limit=3, cursor=first["next_cursor"])

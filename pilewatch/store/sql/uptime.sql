@@ -105,17 +105,12 @@ WITH bounds AS (
     SELECT %(hour)s::timestamptz - %(reach)s AS low, %(hour)s::timestamptz AS hour,
            %(hour)s::timestamptz + interval '1 hour' + %(reach)s AS high
 ), promised AS (
-    SELECT h.charger_id, coalesce(CASE WHEN EXISTS (
-               SELECT FROM observation o
-               WHERE o.charger_id = h.charger_id AND o.connector = 0 AND o.kind = 7
-                 AND o.observed_at >= %(hour)s::timestamptz - %(reach)s
-           ) THEN (
+    SELECT h.charger_id, coalesce((
                SELECT (o.data ->> 'heartbeatS')::integer FROM observation o
                WHERE o.charger_id = h.charger_id AND o.connector = 0 AND o.kind = 7
                  AND o.observed_at < %(hour)s::timestamptz - %(reach)s
                  AND o.data ->> 'heartbeatS' IS NOT NULL
-               ORDER BY o.observed_at DESC LIMIT 1
-           ) END, h.heartbeat_s) AS heartbeat_s
+               ORDER BY o.observed_at DESC LIMIT 1), h.heartbeat_s) AS heartbeat_s
     FROM charger_state h WHERE h.charger_id = ANY(%(ids)s)
 ), word AS (
     SELECT o.charger_id, o.observed_at AS at, o.kind = 8 AS gone,
@@ -344,6 +339,18 @@ LEFT JOIN LATERAL (
     ORDER BY f.version DESC LIMIT 1
 ) l ON true
 WHERE l.tally IS DISTINCT FROM r.tally;
+
+-- name: is_settled
+-- Whether a period is published and nothing that concerns it waits to be corrected.
+SELECT EXISTS (SELECT FROM uptime_period WHERE span = %(span)s AND month = %(month)s)
+   AND NOT EXISTS (SELECT FROM uptime_due WHERE from_at < %(to_at)s AND to_at > %(from_at)s)
+   AS settled;
+
+-- name: published
+SELECT DISTINCT ON (subject_id) subject_id AS id, tally FROM uptime_figure
+WHERE subject_kind = 'connector' AND subject_id = ANY(%(ids)s) AND span = %(span)s
+  AND month = %(month)s
+ORDER BY subject_id, version DESC;
 
 -- name: history
 SELECT f.span, f.month, f.version, f.tally, f.why, p.login AS person, f.published_at
