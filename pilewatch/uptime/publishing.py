@@ -19,8 +19,10 @@ _WAIT = timedelta(days=1)
 """How long after its end a period is published: piles that were away tell what they missed."""
 
 
-def publish_due(db: Db, now: datetime) -> int:
+def publish_due(db: Db, now: datetime, *, late: bool = True) -> int:
     """Publish the periods that are over, and correct those that changed; gives how many steps.
+
+    Without `late`, what only late words have changed waits: they may trickle in for long.
 
     A step is a period, or one correction of all that it touches, and one transaction: a kill
     between two loses nothing. One process at a time.
@@ -29,7 +31,7 @@ def publish_due(db: Db, now: datetime) -> int:
     while True:
         with db.transaction():
             row = db.execute(_SQL["lock_publishing"]).fetchone()
-            if row is None or not row["mine"] or not _publish_next(db, now):
+            if row is None or not row["mine"] or not _publish_next(db, now, late):
                 return done
         done += 1
 
@@ -58,9 +60,9 @@ def history(db: Db, level: Level, id: int, period: Period) -> list[dict[str, Any
     return [{**row, "tally": msgspec.convert(row["tally"], Tally)} for row in rows]
 
 
-def _publish_next(db: Db, now: datetime) -> bool:
+def _publish_next(db: Db, now: datetime, late: bool) -> bool:
     """The oldest correction, or else the oldest period that is over and not published yet."""
-    due = db.execute(_SQL["due"]).fetchall()
+    due = db.execute(_SQL["due"], {"late": late}).fetchall()
     published = [
         period_of(row["month"], Length(row["span"]))
         for row in db.execute(_SQL["published_periods"])

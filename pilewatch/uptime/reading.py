@@ -161,14 +161,15 @@ class _Read:
         return lines
 
     def _closed(self, db: Db, found: list[Place]) -> dict[int, Left]:
-        zones = {place.site_id: place.timezone for place in found}
+        sites = {place.site_id: place for place in found}
         hours: dict[int, list[tuple[Any, Any]]] = defaultdict(list)
-        for row in db.execute(_SQL["opening_hours"], {"ids": list(zones)}):
+        for row in db.execute(_SQL["opening_hours"], {"ids": list(sites)}):
             hours[row["site_id"]].append((row["from_on"], row["week"]))
-        return {
-            site: Left(closed(weeks, zones[site], self.range), CLOSED, "opening hours", "hours")
-            for site, weeks in hours.items()
-        }
+        shut = {}
+        for id, weeks in hours.items():
+            spans = closed(weeks, sites[id].timezone, self.range)
+            shut[id] = Left(spans, CLOSED, f"site/{sites[id].site}/hours", "hours")
+        return shut
 
     def layers(self, place: Place, window: Span) -> Layers | None:
         """None where the connector was not in service within the window."""

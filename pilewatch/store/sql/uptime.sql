@@ -87,11 +87,14 @@ WITH said AS (
 ), gone AS (
     DELETE FROM state_change c USING touched t
     WHERE c.connector_id = t.connector_id
-      AND ((c.at >= %(hour)s AND c.at < %(hour)s + interval '1 hour')
-           OR EXISTS (SELECT FROM judged j WHERE j.connector_id = c.connector_id AND j.at = c.at))
+      AND c.at >= %(hour)s AND c.at < %(hour)s + interval '1 hour'
       AND NOT EXISTS (
           SELECT FROM judged j
           WHERE j.connector_id = c.connector_id AND j.at = c.at AND j.changed)
+), no_change AS (
+    DELETE FROM state_change c USING judged j
+    WHERE c.connector_id = j.connector_id AND c.at = j.at AND NOT j.changed
+      AND j.at >= %(hour)s + interval '1 hour'
 )
 INSERT INTO state_change AS c (connector_id, at, state)
 SELECT connector_id, at, state FROM judged WHERE changed
@@ -104,7 +107,7 @@ WHERE c.state <> excluded.state;
 WITH bounds AS (
     SELECT %(hour)s::timestamptz - %(reach)s AS low, %(hour)s::timestamptz AS hour,
            %(hour)s::timestamptz + interval '1 hour' + %(reach)s AS high
-), promised AS (
+), promised AS MATERIALIZED (
     SELECT h.charger_id, coalesce((
                SELECT (o.data ->> 'heartbeatS')::integer FROM observation o
                WHERE o.charger_id = h.charger_id AND o.connector = 0 AND o.kind = 7
@@ -315,7 +318,7 @@ INSERT INTO uptime_period (span, month, published_at) VALUES (%(span)s, %(month)
 ON CONFLICT (span, month) DO UPDATE SET published_at = excluded.published_at;
 
 -- name: due
-SELECT id, from_at, to_at, why FROM uptime_due ORDER BY id;
+SELECT id, from_at, to_at, why FROM uptime_due WHERE %(late)s OR why <> 'late data' ORDER BY id;
 
 -- name: delete_due
 DELETE FROM uptime_due WHERE id = ANY(%(ids)s);
