@@ -1,12 +1,17 @@
 """Figures are published once a period is over; corrections make versions, with why and who."""
 
+import json
+import os
+import signal
 from datetime import timedelta
 from typing import Any
 
-from alerts.maintenance import maintain
+from alerts.maintenance import maintain, roll_up
+from ingest.batch import BatchBuilder, Message, read
 from pilewatch.settings import Database, Settings
+from pilewatch.store.observations import KnownCharger, ObservationStore, microseconds
 from pilewatch.store.pool import connect
-from pilewatch.uptime.building import build_on, rebuild
+from pilewatch.uptime.building import build_on, built_until, rebuild
 from pilewatch.uptime.periods import Length, period
 from pilewatch.uptime.publishing import history, publish_due
 from pilewatch.workflow import audit
@@ -119,27 +124,61 @@ def test_the_twelve_months_and_the_year_are_published_with_their_last_month(
     assert twelve[0]["tally"].service == year[0]["tally"].service
 
 
-def test_a_kill_between_two_hours_or_two_periods_changes_nothing(
+def test_a_builder_that_is_killed_leaves_nothing_out_and_nothing_double(
     plain_recorded: Recorded, plain_database_url: str
 ) -> None:
     r = plain_recorded
     _story(r)
-    oldest = START - timedelta(days=30)
-    for hour in range(1, 48, 6):
-        with connect(plain_database_url, application="killed") as victim:
-            victim.execute("SET lock_timeout = '5s'")
-            build_on(victim, r.at(hour * HOUR), oldest)
-            with victim.transaction(force_rollback=True):
-                build_on(victim, r.at((hour + 9) * HOUR), oldest)
-                publish_due(victim, r.at(hour * HOUR))
+    oldest, ends = START - timedelta(days=30), r.at(2 * DAY)
+    for part in range(1, 5):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                with connect(plain_database_url, application="killed") as db:
+                    build_on(db, ends, oldest)
+                    publish_due(db, ends)
+            finally:
+                os._exit(0)
+        while (built_until(r.db) or oldest) < r.at(part * 9 * HOUR):
+            assert (r.db.closed, r.db.broken) == (False, False)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
     _publish(r, 2)
-    once = _versions(r)[0]["tally"]
+    (once,) = _versions(r)
     before = r.db.execute("SELECT * FROM contact_change ORDER BY 1, 2").fetchall()
-    assert rebuild(r.db, START - timedelta(days=9), r.at(2 * DAY)) > 0
+    assert rebuild(r.db, START - timedelta(days=9), ends) > 0
     assert r.db.execute("SELECT * FROM contact_change ORDER BY 1, 2").fetchall() == before
     r.db.execute("TRUNCATE interval_progress, contact_change, state_change")
     r.build(2 * DAY)
-    assert r.tallies(MAY)[1] == once
+    assert r.tallies(MAY)[1] == once["tally"]
+
+
+def test_words_that_the_ingester_takes_in_late_reach_the_figures(plain_recorded: Recorded) -> None:
+    r = plain_recorded
+    _story(r)
+    r.build(5 * HOUR)
+    before = seconds(r.tallies(MAY)[2])
+    known = {"C0": KnownCharger(r.chargers[0], {1: r.connectors[0], 2: r.connectors[1]})}
+    store = ObservationStore(r.db, retention_days=30)
+    beats = [
+        ("heartbeat", {"at": r.at(at).isoformat(), "uptimeS": at})
+        for at in range(HOUR, HOUR + 1800, 60)
+    ]
+    broken = ("status/2", {"at": r.at(HOUR + 600).isoformat(), "connector": 2, "status": "faulted"})
+    now = r.at(6 * HOUR)
+    messages = [
+        Message(f"pilewatch/v1/C0/up/{kind}", json.dumps(said).encode(), 100,
+                microseconds(now), 1, n, replayed=False, redelivered=False, connection=1)
+        for n, (kind, said) in enumerate([*beats, broken])
+    ]  # fmt: skip
+    messages = [m._replace(size=len(m.payload)) for m in messages]
+    builder = BatchBuilder(known, lambda who, why: True).add_all(map(read, messages))
+    assert store.write(builder.build(), now).inserted == len(messages)
+    assert roll_up(r.db, r.at(8 * HOUR)) == 1
+    after = seconds(r.tallies(MAY)[2])
+    # Silent from 1:02:00 on before; now heard until 1:29:00 and three heartbeats more.
+    assert before["unknown"] - after["unknown"] == 1740 + 60
+    assert after["out_of_order"] == 4 * HOUR - (HOUR + 600) - after["unknown"]
 
 
 def test_what_retention_dropped_stays_in_the_figures_and_late_words_for_it_change_nothing(
