@@ -40,6 +40,7 @@ check: .venv/ready-dev ## style, types, floors, spelling and links of the docs
 
 bench: .venv/ready-dev ## measure the ingester against bare references (needs mosquitto)
 	$(RUN)/python -m bench.ingest
+	$(RUN)/python -m bench.uptime
 
 pictures: .venv/ready-dev ## run the demo and take the pictures of README and docs anew
 	$(RUN)/python -m deploy.pictures

@@ -105,7 +105,8 @@ def uptime(asking: Asks, page: Paged, by: By = "site") -> Any:
     (documented outage is left out), and the UK's (unknown counts as reliable)."""
     db, found = asking.ask.db, asking.places()
     until = built_until(db)
-    rows, cursor = _cut(sums(known_tallies(db, found, asking.period), by), page)
+    counted = known_tallies(db, found, asking.period)
+    rows, cursor = _cut(sums(counted, by), page)
     ends = [asking.period.span(place.timezone)[1] for place in found]
     return {
         "month": f"{asking.period.month:%Y-%m}",
@@ -113,6 +114,7 @@ def uptime(asking: Asks, page: Paged, by: By = "site") -> Any:
         "by": by,
         "known_until": until,
         "complete": until is not None and bool(ends) and moment(max(ends)) <= until,
+        "never_heard": len({p.id for p in found if p.standing} - {p.id for p, _ in counted}),
         "items": [{"code": row.code, **answers.figures(row.tally)} for row in rows],
         "next_cursor": cursor,
     }

@@ -96,7 +96,10 @@ class UptimeRow(Figures):
 
 
 class UptimeAnswer(BaseModel):
-    """Figures of a period; of one that goes on, as far as is known (`known_until`)."""
+    """Figures of a period; of one that goes on, as far as is known (`known_until`).
+
+    `never_heard` connectors had not said a word by its end, and are in none of the figures.
+    """
 
     model_config = _example(
         month="2026-11",
@@ -104,6 +107,7 @@ class UptimeAnswer(BaseModel):
         by="site",
         known_until="2026-11-25T01:00:00Z",
         complete=False,
+        never_heard=0,
         items=[{"code": "wanhe-1a", **_FIGURES}],
         next_cursor=None,
     )
@@ -113,6 +117,7 @@ class UptimeAnswer(BaseModel):
     by: str
     known_until: datetime | None
     complete: bool
+    never_heard: int
     items: list[UptimeRow]
     next_cursor: str | None
 

@@ -16,7 +16,7 @@ STOPPING = [fault.code for fault in FAULTS.values() if fault.effect == "out-of-o
 """Faults that put a port out of order although it may say that it is available."""
 HOUR = timedelta(hours=1)
 _NEAR_S = 900
-_MANY = 500
+_MANY = 100
 """Hours of one call: a new installation over an old history takes several."""
 
 

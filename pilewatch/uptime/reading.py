@@ -43,6 +43,11 @@ class Place:
     active: bool
     charger_active: bool
 
+    @property
+    def standing(self) -> bool:
+        """Not retired, by itself or with its charger."""
+        return self.active and self.charger_active
+
     def scopes(self) -> tuple[tuple[str, int | None], ...]:
         """What a window or an incident over it may be about."""
         return (

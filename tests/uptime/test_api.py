@@ -52,6 +52,7 @@ def _get(world: World, path: str, role: str = "operator", **more: Any) -> Any:
 def test_three_figures_stand_side_by_side(march: World) -> None:
     told = _get(march, "/uptime")
     assert (told["complete"], told["by"], told["span"]) == (True, "site", "month")
+    assert told["never_heard"] == 0
     (site,) = told["items"]
     assert (site["code"], site["connectors"], site["service_s"]) == ("s", 4, 4 * 31 * 86400)
     assert site["plain"]["percent"] == site["nevi"]["percent"] == pytest.approx(100 * 123 / 124)
@@ -61,6 +62,8 @@ def test_three_figures_stand_side_by_side(march: World) -> None:
     year = _get(march, "/uptime", span="year", by="area")
     assert year["complete"] is False and year["items"][0]["code"] == "a"
     assert _get(march, "/uptime", rapid=True)["items"] == []
+    march.db.execute("INSERT INTO connector (charger_id, number) SELECT id, 9 FROM charger")
+    assert _get(march, "/uptime")["never_heard"] == 2
 
 
 @pytest.mark.parametrize("by", ["connector", "charger", "site", "company", "area"])
