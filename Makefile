@@ -43,6 +43,7 @@ truth: .venv/ready-dev ## the truth suite: does every simulated fault get its on
 
 bench: .venv/ready-dev ## measure the ingester against bare references (needs mosquitto)
 	$(RUN)/python -m bench.ingest
+	$(RUN)/python -m bench.uptime
 
 pictures: .venv/ready-dev ## run the demo and take the pictures of README and docs anew
 	$(RUN)/python -m deploy.pictures

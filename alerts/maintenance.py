@@ -1,10 +1,12 @@
-"""The leader's housekeeping: partitions ahead, hourly roll-ups, retention, bounds."""
+"""The leader's housekeeping: partitions ahead, roll-ups, uptime, retention, bounds."""
 
 from datetime import datetime, timedelta
 
 from pilewatch.settings import Settings
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
+from pilewatch.uptime.building import build_late, build_on
+from pilewatch.uptime.publishing import publish_due
 
 _SQL = queries.load("alerts")
 _SETTLE = timedelta(minutes=2)
@@ -15,8 +17,10 @@ def maintain(db: Db, settings: Settings, now: datetime) -> None:
     """Everything that is due. Each step is its own transaction and may be repeated."""
     for days in (0, 1, 2):
         db.execute("SELECT ensure_observation_day(%s)", ((now + timedelta(days=days)).date(),))
-    roll_up(db, now)
     oldest = now - timedelta(days=settings.database.retention_days)
+    roll_up(db, now)
+    built = build_on(db, now - _SETTLE, oldest)
+    publish_due(db, now, late=built > 0)
     db.execute("SELECT drop_observations_before(%s)", (oldest,))
     kept = now - timedelta(days=settings.ingest.quarantine_days)
     db.execute(_SQL["trim_quarantine"], {"before": kept, "rows": settings.ingest.quarantine_rows})
@@ -37,4 +41,5 @@ def roll_up(db: Db, now: datetime) -> int:
             # Marks that come while we read stay behind, and bring us back to this hour.
             db.execute(_SQL["clear_due_hour"], {"hour": hour})
             db.execute(_SQL["roll_up_hour"], {"hour": hour})
+            build_late(db, hour)
     return len(hours)

@@ -22,6 +22,7 @@ from api import (
     planning,
     problems,
     routes,
+    uptime,
 )
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
@@ -75,6 +76,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(routes.router, routes.orders, history.router, live.router),
         *(explain.router, deliveries.router, alertmanager.orders),
         *(planning.router, planning.orders),
+        *(uptime.router, uptime.orders),
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])

@@ -20,6 +20,7 @@ RIGHTS: dict[str, frozenset[str]] = {
     "resume": frozenset({"repairer", "operator", "admin"}),
     "plan": frozenset({"operator", "admin"}),
     "silence": frozenset({"operator", "admin"}),
+    "exclude": frozenset({"operator", "admin"}),
     "inspect": frozenset({"grid_worker", "admin"}),
     "quarantine": frozenset({"operator", "admin"}),
     "deliveries": frozenset({"operator", "admin"}),

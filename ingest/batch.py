@@ -216,16 +216,15 @@ class BatchBuilder:
         )
         hour = observed // 3_600_000_000
         staged.days.add(hour // 24)
+        staged.hours.add(hour)
         self._note_charger(said, charger_id, received, observed)
         if kind == Kind.METER:
-            staged.hours.add(hour)
             self._note_meter(said, connector_id or 0, received, observed)
         elif kind == Kind.STATUS:
             staged.has_status = True
         elif kind == Kind.CONFIRM:
             staged.has_confirmations = True
         elif kind in (Kind.SESSION_STARTED, Kind.SESSION_ENDED, Kind.SESSION_REFUSED):
-            staged.hours.add(hour)
             staged.has_sessions = True
 
     def _note_charger(

@@ -114,6 +114,7 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
     "resume": ("POST", "/tickets/{id}/resume", None),
     "plan": ("DELETE", "/downtimes/{id}", None),
     "silence": ("DELETE", "/silences/{id}", None),
+    "exclude": ("DELETE", "/exclusions/{id}", None),
     "deliveries": ("GET", "/deliveries", None),
     "alertmanager": ("POST", "/alertmanager", {"version": "4", "alerts": []}),
 }
