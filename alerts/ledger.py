@@ -95,7 +95,7 @@ class Ledger:
         )
         return incident
 
-    def tell(self, incident: Incident, word: str, now: datetime) -> None:
+    def tell(self, incident: Incident, word: str, now: datetime, **more: Any) -> None:
         """A notification about the incident, with a key of its own for each turn of events."""
         key = incident.key
         moment = incident.opened_at if word == "opened" else incident.ended_at
@@ -113,6 +113,7 @@ class Ledger:
                         "severity": incident.severity,
                         "ticket": incident.ticket_id,
                         "at": now.isoformat(),
+                        **more,
                     }
                 ),
                 "now": now,

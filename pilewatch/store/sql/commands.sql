@@ -155,10 +155,9 @@ UNION ALL SELECT n.charger_id FROM connector n
 WHERE %(subject_kind)s = 'connector' AND n.id = %(subject_id)s;
 
 -- name: live_self_repairs
--- Waiting incidents with what became of their reset.
-SELECT i.*, r.charger_id AS repair_charger, r.began_at, r.gone_at, r.command_id AS reset_id,
-       k.state AS reset_state, k.issued_at AS reset_issued_at,
-       coalesce(k.sent_at, k.accepted_at, k.ended_at, k.issued_at) AS reset_at
+-- Incidents on trial with what became of their reset.
+SELECT i.*, r.charger_id AS repair_charger, r.began_at, r.gone_at, k.state AS reset_state,
+       k.issued_at AS ordered_at, coalesce(k.sent_at, k.issued_at) AS reset_at
 FROM self_repair r
 JOIN incident i ON i.id = r.incident_id
 LEFT JOIN command k ON k.id = r.command_id
@@ -166,8 +165,9 @@ WHERE r.ended_at IS NULL
 ORDER BY r.incident_id FOR NO KEY UPDATE OF r, i;
 
 -- name: self_repair_of
-SELECT r.*, k.issued_at AS reset_issued_at FROM self_repair r
-LEFT JOIN command k ON k.id = r.command_id
+SELECT r.command_id, r.began_at, r.gone_at, k.state AS reset_state, k.issued_at AS ordered_at,
+       coalesce(k.sent_at, k.issued_at) AS reset_at
+FROM self_repair r LEFT JOIN command k ON k.id = r.command_id
 WHERE r.incident_id = %(incident_id)s AND r.ended_at IS NULL
 FOR NO KEY UPDATE OF r;
 
@@ -186,35 +186,38 @@ SELECT coalesce(h.last_seen_at >= coalesce(h.offline_said_at, '-infinity')
           AND k.issued_at > %(now)s - interval '24 hours') AS resets_today,
        (SELECT max(k.issued_at) FROM self_repair r JOIN incident o ON o.id = r.incident_id
         JOIN command k ON k.id = r.command_id
-        WHERE o.subject_kind = %(subject_kind)s AND o.subject_id = %(subject_id)s
-          AND o.family = %(family)s AND o.id <> %(incident_id)s) AS last_tried_at
+        WHERE r.charger_id = c.id AND o.subject_kind = %(subject_kind)s
+          AND o.subject_id = %(subject_id)s AND o.family = %(family)s
+          AND o.id <> %(incident_id)s) AS last_tried_at,
+       (SELECT max(k.id) FROM command k
+        WHERE k.charger_id = c.id AND k.name = 'reset' AND k.person_id IS NULL
+          AND (k.state IN ('queued', 'sent', 'accepted')
+               OR (k.state = 'done' AND k.issued_at >= %(started_at)s))) AS shared
 FROM charger c LEFT JOIN charger_state h ON h.charger_id = c.id
 WHERE c.id = %(charger_id)s;
-
--- name: reset_to_share
--- A reset of the engine that is under way, or was ordered since the fault began.
-SELECT id FROM command
-WHERE charger_id = %(charger_id)s AND name = 'reset' AND person_id IS NULL
-  AND (state IN ('queued', 'sent', 'accepted')
-       OR (state = 'done' AND issued_at >= %(started_at)s))
-ORDER BY id DESC LIMIT 1;
 
 -- name: attach_reset
 UPDATE self_repair SET command_id = %(command_id)s WHERE incident_id = %(incident_id)s;
 
 -- name: note_gone
-UPDATE self_repair SET gone_at = coalesce(gone_at, %(gone_at)s) WHERE incident_id = %(incident_id)s;
+UPDATE self_repair SET gone_at = %(gone_at)s WHERE incident_id = %(incident_id)s;
 
 -- name: end_self_repair
 UPDATE self_repair SET ended_at = %(now)s, outcome = %(outcome)s, reason = %(reason)s
 WHERE incident_id = %(incident_id)s AND ended_at IS NULL;
 
 -- name: reset_history
--- The engine's resets because of this matter, oldest first.
+-- The engine's resets because of this matter that its ticket does not tell yet, oldest first.
 SELECT DISTINCT ON (k.id) k.id, k.issued_at, k.state, k.detail, r.outcome, r.reason
 FROM self_repair r
 JOIN incident o ON o.id = r.incident_id
 JOIN command k ON k.id = r.command_id
 WHERE o.subject_kind = %(subject_kind)s AND o.subject_id = %(subject_id)s
   AND o.family = %(family)s AND k.issued_at > %(since)s
+  AND NOT EXISTS (
+      SELECT FROM ticket_entry e WHERE e.ticket_id = %(ticket_id)s AND e.action = 'reset-tried'
+        AND (e.data ->> 'command')::bigint = k.id)
 ORDER BY k.id, r.incident_id;
+
+-- name: link_ticket
+UPDATE command SET ticket_id = coalesce(ticket_id, %(ticket_id)s) WHERE id = %(id)s;
