@@ -320,6 +320,9 @@ class World:
             start=self.wall(self.now),
             visible=kind.visible,
         )
+        # A stream of its own: what a reset can do changes nothing of how the fault goes.
+        soft = random.Random(f"{self.seed}/{truth.fault}/{kind.code}/soft").random()
+        truth.soft = soft < kind.cured_by_reset
         if any(_same(f.truth, truth) for f in self.faults.values()):
             return
         hit = [c for c in self.chargers.values() if _within(kind.scope, c, charger)]
