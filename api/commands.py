@@ -21,6 +21,7 @@ from pilewatch.workflow.commands import (
     NAMES,
     SHORTEST,
     BadOrder,
+    CommandState,
     Order,
     check,
     needs_presence,
@@ -112,7 +113,7 @@ class CommandAnswer(BaseModel):
     site: str
     name: CommandName
     args: dict[str, Any]
-    state: str
+    state: CommandState
     reason: str
     detail: str | None
     ordered_by: str | None
@@ -188,8 +189,8 @@ def give(ask: Asked, code: str, wanted: CommandRequest) -> int:
         if place["danger"] and not wanted.on_site and needs_presence(wanted.name, wanted.args):
             raise Problem(
                 409,
-                "people may be in danger there: only somebody who stands before the charger may "
-                "order this (on_site)",
+                "on_site: people may be in danger there; only somebody who stands before the "
+                "charger may order this",
             )
         if wanted.ticket is not None and not _rows(
             ask, "ticket_on_charger", ticket_id=wanted.ticket, **place

@@ -321,8 +321,9 @@ class World:
             visible=kind.visible,
         )
         # A stream of its own: what a reset can do changes nothing of how the fault goes.
-        soft = random.Random(f"{self.seed}/{truth.fault}/{kind.code}/soft").random()
-        truth.soft = soft < kind.cured_by_reset
+        soft = random.Random(f"{self.seed}/{len(self.truth)}/{kind.code}/soft").random()
+        wanted = scripted.soft if scripted else None
+        truth.soft = soft < kind.cured_by_reset if wanted is None else wanted
         if any(_same(f.truth, truth) for f in self.faults.values()):
             return
         hit = [c for c in self.chargers.values() if _within(kind.scope, c, charger)]

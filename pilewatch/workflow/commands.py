@@ -9,7 +9,7 @@ transaction.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from psycopg.types.json import Jsonb
 
@@ -20,6 +20,7 @@ from pilewatch.wire import CommandName
 
 _SQL = queries.load("commands")
 NAMES: tuple[CommandName, ...] = get_args(CommandName)
+CommandState = Literal["queued", "sent", "accepted", "rejected", "done", "failed", "expired"]
 SHORTEST, LONGEST = timedelta(seconds=10), timedelta(days=1)
 """How long an order may stay good."""
 ANSWER = timedelta(seconds=30)
