@@ -171,6 +171,11 @@ def test_a_kill_between_sending_and_keeping_sends_the_same_again(
                 first = c1.hears()
                 for ingester in ingesters:
                     ingester.kill()
+                # Their statement has not reached the database either.
+                db.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE "
+                    "application_name = 'pilewatch commands' AND datname = current_database()"
+                )
             assert state(db, id) == "queued"
             for ingester in ingesters:
                 ingester.start()
