@@ -10,9 +10,14 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
 
+from ingest.batch import BatchBuilder, Message, Reading
+from pilewatch.store.observations import KnownCharger, ObservationStore
 from pilewatch.store.pool import Db, connect
+from pilewatch.wire import decode
 from pilewatch.workflow.commands import Order, expire, order
 from tests.ingest.conftest import publisher, running, settings_for, wait_until
 from tests.ingest.processes import IngesterProcess
@@ -36,7 +41,7 @@ class Pile:
 
     def hears(self) -> dict[str, Any]:
         """The next command."""
-        return self.heard.get(timeout=15)
+        return self.heard.get(timeout=40)
 
     def answers(self, command_id: str, outcome: str, detail: str | None = None) -> None:
         """One result."""
@@ -163,7 +168,7 @@ def test_a_kill_between_sending_and_keeping_sends_the_same_again(
         ]
         try:
             for ingester in ingesters:
-                wait_until(lambda i=ingester: i.log.exists() and i.connections())
+                wait_until(lambda i=ingester: i.log.exists() and i.connections(), 40)
             with connect(registered_plain, application="t2") as hand, hand.transaction():
                 id = reset(db)
                 # The sender's own commit waits for this row, after the broker had the message.
@@ -208,3 +213,68 @@ def test_what_is_not_answered_in_time_is_expired_without_any_ingester(
         )
         expire(db, issued + timedelta(seconds=after))
         assert state(db, id) == ends
+
+
+_ANSWERS = st.lists(
+    st.tuples(
+        st.sampled_from(["accepted", "rejected", "done", "failed"]),
+        st.sampled_from(["C1", "C1", "C1", "C2"]),  # another charger now and then
+        st.booleans(),  # the batch ends here
+    ),
+    max_size=7,
+)
+
+
+def _expected(before: str, answers: list[str]) -> str:
+    """The rule, one answer after another."""
+    now = before
+    for answer in answers:
+        opens = answer == "accepted" and now in ("queued", "sent")
+        refuses = answer == "rejected" and now in ("queued", "sent", "expired")
+        ends = answer in ("done", "failed") and now not in ("done", "failed")
+        now = answer if opens or refuses or ends else now
+    return now
+
+
+def test_any_order_and_repetition_of_answers_ends_as_the_rule_says(registered_plain: str) -> None:
+    with connect(registered_plain, application="t") as db:
+        store = ObservationStore(db, retention_days=1)
+        known = store.find_chargers(["C1", "C2"])
+
+        @settings(max_examples=30, deadline=None)
+        @given(_ANSWERS, st.sampled_from(["queued", "sent", "accepted", "expired"]))
+        def answered(answers: list[tuple[str, str, bool]], before: str) -> None:
+            db.execute("DELETE FROM command")
+            id = reset(db)
+            db.execute(
+                "UPDATE command SET state = %s, ended_at = CASE WHEN %s = 'expired' THEN "
+                "issued_at END WHERE id = %s",
+                (before, before, id),
+            )
+            command_id, now = row(db, id)["command_id"], datetime.now(UTC)
+            batch: list[Reading] = []
+            for place, (outcome, code, ends) in enumerate(answers):
+                said = json.dumps(
+                    {"commandId": command_id, "outcome": outcome, "at": now.isoformat()}
+                )
+                heard = decode(f"pilewatch/v1/{code}/up/result", said.encode(), now)
+                message = Message(None, b"", 0, 0, 1, place, False, False, 0)
+                batch.append(Reading(message, heard.observations, False, None))
+                if ends:
+                    _write(store, known, batch, now)
+            _write(store, known, batch, now)
+            own = [outcome for outcome, code, _ in answers if code == "C1"]
+            assert state(db, id) == _expected(before, own)
+            after = row(db, id)
+            assert (after["ended_at"] is not None) == (
+                after["state"] in ("rejected", "done", "failed", "expired")
+            )
+
+        answered()
+
+
+def _write(
+    store: ObservationStore, known: dict[str, KnownCharger], batch: list[Reading], now: datetime
+) -> None:
+    store.write(BatchBuilder(known, lambda *_: False).add_all(batch).build(), now)
+    batch.clear()

@@ -43,24 +43,28 @@ CREATE FUNCTION charger_in_use(charger integer) RETURNS boolean LANGUAGE sql STA
         WHERE s.charger_id = charger AND s.status IN ('preparing', 'charging', 'suspended'))
 $$;
 
--- Whether people may be in danger there: what the machine sees, what is not settled, what was said.
+-- Whether people may be in danger there: what the machine sees, what is not settled, what was said
+-- of one of the `dangers`.
 CREATE FUNCTION charger_in_danger(charger integer, dangers text[], moment timestamptz)
 RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (
-        SELECT FROM incident i JOIN charger c ON c.id = charger
+        SELECT FROM incident i
         WHERE i.severity = 1 AND i.phase IN ('pending', 'open', 'clearing', 'member')
-          AND (i.charger_id = c.id OR (i.charger_id IS NULL AND i.site_id = c.site_id))
+          AND i.site_id = c.site_id AND coalesce(i.charger_id, c.id) = c.id
     ) OR EXISTS (
-        SELECT FROM ticket t JOIN charger c ON c.id = charger
-        WHERE t.severity = 1 AND t.state NOT IN ('closed', 'rejected', 'merged')
-          AND (t.charger_id = c.id OR (t.charger_id IS NULL AND t.site_id = c.site_id))
+        SELECT FROM ticket t LEFT JOIN report r ON r.ticket_id = t.id
+        WHERE t.site_id = c.site_id AND t.state NOT IN ('closed', 'rejected', 'merged')
+          AND ((t.severity = 1 AND coalesce(t.charger_id, c.id) = c.id)
+               OR (r.code = ANY (dangers) AND coalesce(r.charger_id, c.id) = c.id))
     ) OR EXISTS (
-        SELECT FROM report r JOIN charger c ON c.id = charger LEFT JOIN ticket t ON t.id = r.ticket_id
-        WHERE r.code = ANY (dangers)
-          AND (r.charger_id = c.id OR (r.charger_id IS NULL AND r.site_id = c.site_id))
-          AND CASE WHEN t.id IS NULL THEN r.reported_at > moment - interval '1 day'
-                   ELSE t.state NOT IN ('closed', 'rejected', 'merged') END)
+        SELECT FROM report r
+        WHERE r.site_id = c.site_id AND r.reported_at > moment - interval '1 day'
+          AND r.ticket_id IS NULL AND r.code = ANY (dangers)
+          AND coalesce(r.charger_id, c.id) = c.id
+    )
+    FROM charger c WHERE c.id = charger
 $$;
+CREATE INDEX report_site ON report (site_id, reported_at);
 
 -- An incident that waits for a reset before it may ask people for a ticket; kept as its history.
 CREATE TABLE self_repair (
@@ -75,6 +79,6 @@ CREATE TABLE self_repair (
     CHECK ((ended_at IS NULL) = (outcome IS NULL))
 );
 COMMENT ON COLUMN self_repair.command_id IS 'null while the charger is in use: the reset waits';
-COMMENT ON COLUMN self_repair.gone_at IS 'since when the fault is no longer seen';
+COMMENT ON COLUMN self_repair.gone_at IS 'when the fault was last seen to go';
 CREATE INDEX self_repair_live ON self_repair (incident_id) WHERE ended_at IS NULL;
 CREATE INDEX self_repair_charger ON self_repair (charger_id, began_at);
