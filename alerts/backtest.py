@@ -2,7 +2,8 @@
 
 `replay` reads one database and writes only the other, scratch one. What history does not hold is
 not replayed: which ports a heartbeat named (it confirms them all), when no ingester listened,
-wrong clocks, alerts of other programs, merged tickets.
+wrong clocks, alerts of other programs, merged tickets. Nobody is there to obey a reset either: the
+replay asks people at once, and what a reset cured in reality is not judged.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from psycopg import sql
 from alerts.engine import Engine
 from alerts.maintenance import roll_up
 from pilewatch.model import Kind, Observation, ReportedError, Status
-from pilewatch.policy import Policy
+from pilewatch.policy import Policy, SelfRepair
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
 from pilewatch.workflow import tickets
@@ -35,6 +36,7 @@ _SQL = queries.load("backtest")
 _NEAR = timedelta(hours=1)
 """Tickets of one matter that opened so close together are the same one."""
 _MANY = 2000
+_NO_RESETS = SelfRepair(codes=frozenset())
 _REGISTRY: dict[str, tuple[str, ...]] = {
     "area": ("id", "code", "name", "timezone"),
     "grid": ("id", "area_id", "code", "name"),
@@ -80,6 +82,27 @@ class Promise:
         if self.began_at is None:
             return None
         return (self.detected_at - self.began_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class Spared:
+    """A fault that asked for no ticket in reality, because a reset was tried first."""
+
+    subject_kind: str
+    subject_id: int
+    family: str
+    opened_at: datetime
+    ended_at: datetime | None
+
+    def explains(self, ticket: Promise) -> bool:
+        """Whether this ticket is about it."""
+        same = (self.subject_kind, self.subject_id, self.family) == ticket.matter
+        until = None if self.ended_at is None else self.ended_at + _NEAR
+        return (
+            same
+            and self.opened_at - _NEAR <= ticket.opened_at
+            and (until is None or ticket.opened_at <= until)
+        )
 
 
 @dataclass(frozen=True)
@@ -147,6 +170,7 @@ def compare(
     begins: datetime,
     ends: datetime,
     step: timedelta,
+    spared: Iterable[Spared] = (),
 ) -> Difference:
     """Pair the tickets of both worlds by matter and time; only those opened in the range count."""
     found = Difference(begins, ends, 2 * step.total_seconds())
@@ -164,7 +188,11 @@ def compare(
                 found.same.append(Pair(ticket, twin))
         elif inside:
             found.missing.append(ticket)
-    found.extra.extend(t for t in waiting if begins <= t.opened_at < ends)
+    cured = list(spared)
+    for ticket in waiting:
+        if begins <= ticket.opened_at < ends:
+            explained = any(one.explains(ticket) for one in cured)
+            (found.not_judged if explained else found.extra).append(ticket)
     return found
 
 
@@ -199,7 +227,7 @@ def replay(
     for place in range(0, len(seed), _MANY):
         write(seed[place : place + _MANY], start)
     deeds = deque(_deeds(source, start, ends))
-    engine = Engine(scratch, policy)
+    engine = Engine(scratch, msgspec.structs.replace(policy, self_repair=_NO_RESETS))
     hour = start
     for now, said in _ticks(source, start, ends, step):
         for place in range(0, len(said), _MANY):
@@ -219,7 +247,8 @@ def replay(
         [Promise(**row) for row in _rows(db, "tickets", begins=start, ends=ends)]
         for db in (source, scratch)
     )
-    return compare(real, replayed, begins, ends, step)
+    spared = [Spared(**row) for row in _rows(source, "spared", begins=start, ends=ends)]
+    return compare(real, replayed, begins, ends, step, spared)
 
 
 def copy_registry(source: Db, scratch: Db) -> None:

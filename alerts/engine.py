@@ -39,6 +39,7 @@ from alerts.incidents import (
     see,
 )
 from alerts.ledger import SQL, Ledger, incident_from
+from alerts.selfrepair import SelfRepair
 from pilewatch.faultcodes import FAULTS, explains
 from pilewatch.model import SubjectKind
 from pilewatch.policy import Correlation, Policy
@@ -130,6 +131,7 @@ class _Turn:
         self.policy = policy
         self.now = now
         self.ledger = Ledger(db)
+        self.self_repair = SelfRepair(db, self.ledger, policy, now)
         self._sessions: dict[int, list[Session]] = {}
         self._boots: dict[int, list[datetime]] = {}
         self._swings: dict[int, list[datetime]] = {}
@@ -273,6 +275,8 @@ class _Turn:
         self._look_at_demand()
         self._judge_parents()
         self._end_plans()
+        for incident in self.self_repair.sweep():
+            self._announce(incident, self.now)
 
     def _end_plans(self) -> None:
         """What is still there after its planned downtime is an ordinary incident."""
@@ -425,6 +429,8 @@ class _Turn:
             return before
         if before.phase == Phase.PENDING and after.phase == Phase.OPEN:
             return self._wait_longer(before) or self._open(after)
+        if before.phase == Phase.OPEN and after.phase == Phase.CLEARING:
+            after = self.self_repair.hold(after)
         after = self.ledger.write(after)
         if after.phase == Phase.CLEARED:
             self._cleared(after)
@@ -465,13 +471,19 @@ class _Turn:
         return self._announce(self.ledger.write(incident))
 
     def _announce(self, incident: Incident, at: datetime | None = None) -> Incident:
-        """A ticket and a notification, unless it is planned at this moment (or when it opened)."""
+        """People are asked, unless it is planned at this moment (or when it opened), or a reset
+        may help."""
         assert incident.id is not None
         subject = Subject(incident.key.subject_kind, incident.key.subject_id)
         at = at or incident.opened_at or self.now
         if plan_incident(self.db, self.policy, at, incident.id, subject):
             return incident
+        return incident if self.self_repair.begin(incident) else self._ask_people(incident)
+
+    def _ask_people(self, incident: Incident) -> Incident:
+        """A ticket and a notification."""
         incident = self._to_ticket(incident)
+        self.self_repair.tell(incident)
         self.ledger.tell(incident, "opened", self.now)
         return incident
 
@@ -567,6 +579,7 @@ class _Turn:
             self._to_ticket(incident)
 
     def _cleared(self, incident: Incident) -> None:
+        self.self_repair.cleared(incident)
         if incident.ticket_id is not None:
             ticket = get_ticket(self.db, incident.ticket_id)
             if ticket.state in LIVE:

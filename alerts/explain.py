@@ -35,6 +35,8 @@ def in_words(found: Explanation) -> Iterator[str]:
             yield f"seen {word}: {_said(said)}"
     if found.ports:
         yield f"at ports {', '.join(map(str, found.ports))}"
+    if reset := row["evidence"].get("reset"):
+        yield f"gone after reset {reset['command']} of {reset['at']}, and stayed away"
     if row["parent"] is not None:
         yield f"explained by incident {row['parent']}"
     if row["members"]:

@@ -102,7 +102,7 @@ class Ledger:
             if incident.ticket_id == ticket_id:
                 self._live[key] = replace(incident, ticket_id=into)
 
-    def tell(self, incident: Incident, word: str, now: datetime) -> None:
+    def tell(self, incident: Incident, word: str, now: datetime, **more: Any) -> None:
         """A notification about the incident, with a key of its own for each turn of events."""
         key = incident.key
         moment = incident.opened_at if word == "opened" else incident.ended_at
@@ -120,6 +120,7 @@ class Ledger:
                         "severity": incident.severity,
                         "ticket": incident.ticket_id,
                         "at": now.isoformat(),
+                        **more,
                     }
                 ),
                 "now": now,

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from api import (
     alertmanager,
+    commands,
     deliveries,
     document,
     explain,
@@ -77,6 +78,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(explain.router, deliveries.router, alertmanager.orders),
         *(planning.router, planning.orders),
         *(uptime.router, uptime.orders),
+        *(commands.router, commands.orders),
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])

@@ -17,6 +17,7 @@ _TAGS = {
     "tickets": "Promises to repair, and each step of theirs",
     "residents": "For everyone, without an account",
     "inspections": "Checks on the spot",
+    "commands": "What chargers are told to do, and what they answer",
     "planning": "Planned downtime, and silences of what is known",
     "uptime": "How much of the time what stands there could be used, by three rules",
     "operation": "For those who run it",

@@ -31,7 +31,7 @@ from pilewatch.clock import Clock
 from pilewatch.store.pool import connect_async
 
 _LOG = structlog.get_logger()
-_CHANNELS = ("pilewatch_state", "pilewatch_ticket", "pilewatch_incident")
+_CHANNELS = ("pilewatch_state", "pilewatch_ticket", "pilewatch_command", "pilewatch_incident")
 _GATHER_S = 0.05
 """How long further changes are waited for, so that a burst is one query."""
 _MANY = 400
@@ -60,7 +60,7 @@ class Viewer:
     site: str | None
 
     def may_see(self, change: "Change") -> bool:
-        """Connectors are public; tickets and incidents are for staff, each within the own scope."""
+        """Connectors are public; the rest is for staff, each within the own scope."""
         if self.site is not None and change.site != self.site:
             return False
         if change.event == "connector":
@@ -85,11 +85,12 @@ class Notices:
     connectors: set[int] = field(default_factory=set)
     tickets: set[int] = field(default_factory=set)
     incidents: set[int] = field(default_factory=set)
+    commands: set[int] = field(default_factory=set)
     everything: bool = False
 
     def note(self, channel: str, payload: str) -> None:
         """Take in one notification; one that is not understood counts as a change of everything."""
-        kinds = (self.connectors, self.tickets, self.incidents)
+        kinds = (self.connectors, self.tickets, self.commands, self.incidents)
         ids = kinds[_CHANNELS.index(channel)]
         words = payload.split(",")
         if all(word.isascii() and word.isdigit() for word in words):
@@ -225,7 +226,11 @@ class Live:
                 told = models.ConnectorAnswer(**row).model_dump_json()
                 changes.append(Change("connector", row["site"], _message("connector", told)))
         staff = any(stream.viewer.caller.id is not None for stream in self._streams)
-        for event, ids in (("ticket", notices.tickets), ("incident", notices.incidents)):
+        for event, ids in (
+            ("ticket", notices.tickets),
+            ("incident", notices.incidents),
+            ("command", notices.commands),
+        ):
             if ids and staff:
                 rows = await db.execute(SQL[f"live_{event}s"], {"ids": sorted(ids)})
                 changes += [_owned(event, row) for row in await rows.fetchall()]
@@ -300,7 +305,8 @@ async def live(
 ) -> Pushed:
     """Server-sent events: `hello` (first; ask for the state after it), `connector` (as in
     `/connectors`), for staff also `ticket` (id, state, code, severity, site, charger, connector,
-    version) and `incident` (id, phase, code, severity, site, charger, connector), and `reload`:
-    changes were missed or are too many, ask for the state again."""
+    version), `incident` (id, phase, code, severity, site, charger, connector) and `command` (id,
+    state, name, site, charger, connector), and `reload`: changes were missed or are too many, ask
+    for the state again."""
     streams: Live = request.app.state.live
     return Pushed(streams, streams.open(viewer))

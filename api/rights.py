@@ -25,6 +25,11 @@ RIGHTS: dict[str, frozenset[str]] = {
     "quarantine": frozenset({"operator", "admin"}),
     "deliveries": frozenset({"operator", "admin"}),
     "alertmanager": frozenset({"operator", "admin"}),
+    "command.reset": frozenset({"repairer", "operator", "admin"}),
+    "command.unlock": frozenset({"repairer", "operator", "admin"}),
+    "command.setAvailability": frozenset({"repairer", "operator", "admin"}),
+    "command.triggerStatus": _STAFF,
+    "command.startTest": frozenset({"grid_worker", "repairer"}),
 }
 
 

@@ -71,6 +71,10 @@ def _opened(row: dict[str, Any]) -> str:
     return f"opened for {row['payload']['code']}{by}"
 
 
+def _reset(row: dict[str, Any]) -> str:
+    return f"reset #{row['payload']['command']}"
+
+
 def _claimed(row: dict[str, Any]) -> str:
     said = row["data"] or {}
     return f"repair claimed: {said.get('cause')}; {said.get('remedy')} - evidence is awaited"
@@ -98,6 +102,9 @@ def evidence(found: dict[str, Any]) -> str:
 _UNTOLD = frozenset({"ticket.incident-cleared", "ticket.joined", "ticket.inspected"})
 """Beside them another line says the same."""
 _HAPPENED: dict[str, Callable[[dict[str, Any]], str]] = {
+    "incident.reset": lambda row: f"{row['payload']['code']}: {_reset(row)} ordered, no ticket yet",
+    "incident.cured": lambda row: f"{_reset(row)} cured {row['payload']['code']}, nobody had to go",
+    "ticket.reset-tried": lambda row: f"reset #{row['data']['command']} did not help",
     "incident.opened": lambda row: f"{row['payload']['code']} detected, {_severity(row)}",
     "incident.cleared": lambda row: f"{row['payload']['code']} is no longer seen",
     "ticket.opened": _opened,

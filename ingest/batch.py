@@ -226,6 +226,8 @@ class BatchBuilder:
             staged.has_confirmations = True
         elif kind in (Kind.SESSION_STARTED, Kind.SESSION_ENDED, Kind.SESSION_REFUSED):
             staged.has_sessions = True
+        elif kind == Kind.RESULT:
+            staged.has_results = True
 
     def _note_charger(
         self, said: Observation, charger_id: int, received: int, observed: int

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from ingest.batch import Message
 from ingest.link import Link, TakenOver
 from ingest.metrics import Metrics
+from ingest.sender import Sender
 from ingest.writer import Writer
 from pilewatch.clock import Clock, utc_now
 from pilewatch.observability import serve_metrics, setup_logging
@@ -20,7 +21,7 @@ _LOG = structlog.get_logger()
 
 
 class Ingester:
-    """Both halves together: the link in the calling thread, the writer in its own."""
+    """The link in the calling thread, writer and sender each in their own."""
 
     def __init__(
         self, settings: Settings, *, clock: Clock = utc_now, registry: CollectorRegistry = REGISTRY
@@ -45,20 +46,32 @@ class Ingester:
             writer=self.writer,
             metrics=self.metrics,
         )
+        self.sender = Sender(
+            settings.database.url.get_secret_value(),
+            settings.mqtt,
+            client_id,
+            clock=clock,
+            metrics=self.metrics,
+            stopping=self.stop,
+        )
 
     def _committed(self, messages: Sequence[Message]) -> None:
         self.link.committed(messages)
 
     def run(self) -> None:
         """Until `stop` is set; everything taken by then is committed and acknowledged."""
-        thread = threading.Thread(target=self.writer.run, name="writer", daemon=True)
-        thread.start()
+        writing = threading.Thread(target=self.writer.run, name="writer", daemon=True)
+        sending = threading.Thread(target=self.sender.run, name="sender", daemon=True)
+        for thread in (writing, sending):
+            thread.start()
         try:
             self.link.run(self.stop)
         finally:
             self.writer.stopping.set()
             self.writer.arrived.set()
-            thread.join(20)
+            self.stop.set()
+            for thread in (writing, sending):
+                thread.join(20)
 
 
 def run(settings: Settings) -> int:

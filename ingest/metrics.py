@@ -24,6 +24,17 @@ class Metrics:
             "Messages with fields that the contract does not know",
             registry=registry,
         )
+        self.commands = Counter(
+            "pilewatch_commands",
+            "Orders handed to the broker, by outcome: sent, unheard (nobody listens), refused",
+            ["outcome"],
+            registry=registry,
+        )
+        self.unknown_results = Counter(
+            "pilewatch_command_results_unknown",
+            "Results that answer no command of their charger",
+            registry=registry,
+        )
         self.events = Counter(
             "pilewatch_ingest_events", "Changes handed to the alert engine", registry=registry
         )

@@ -28,6 +28,20 @@ class _Client(mqtt.Client):
         return Stream(super()._create_socket(), v5=self._protocol == mqtt.MQTTv5)  # type: ignore[arg-type]
 
 
+def authenticate(client: mqtt.Client, settings: Mqtt) -> None:
+    """Name, password and certificates as the settings say. Raises `OSError`, `ssl.SSLError`."""
+    if settings.username is not None:
+        secret = settings.password
+        client.username_pw_set(
+            settings.username, None if secret is None else secret.get_secret_value()
+        )
+    if settings.tls or settings.ca_file is not None:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        if settings.cert_file is not None:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+        client.tls_set_context(context)
+
+
 class Session:
     """A connection that was tried once. `heard` is told when we begin and cease to listen."""
 
@@ -80,7 +94,7 @@ class Session:
         """Connect; False (and `problem`) where it cannot be had."""
         settings, client = self._settings, self.client
         try:
-            self._authenticate()
+            authenticate(client, settings)
             if self._v5:
                 properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
                 properties.SessionExpiryInterval = _SESSION_S
@@ -112,19 +126,6 @@ class Session:
         group = self._settings.share_group
         for dialect in DIALECTS:
             self._leaving.add(self.client.unsubscribe(f"$share/{group}/{dialect.subscription}")[1])
-
-    def _authenticate(self) -> None:
-        settings = self._settings
-        if settings.username is not None:
-            secret = settings.password
-            self.client.username_pw_set(
-                settings.username, None if secret is None else secret.get_secret_value()
-            )
-        if settings.tls or settings.ca_file is not None:
-            context = ssl.create_default_context(cafile=settings.ca_file)
-            if settings.cert_file is not None:
-                context.load_cert_chain(settings.cert_file, settings.key_file)
-            self.client.tls_set_context(context)
 
     def _on_connect(
         self, client: mqtt.Client, _data: Any, flags: Any, reason: Any, _properties: Any

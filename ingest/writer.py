@@ -255,6 +255,7 @@ class Writer:
         metrics.messages.labels("stored").inc(written.inserted)
         metrics.messages.labels("duplicate").inc(written.duplicates)
         metrics.events.inc(written.events)
+        metrics.unknown_results.inc(written.unknown_results)
         for outcome, count in builder.refusals.items():
             metrics.messages.labels("refused").inc(count)
             metrics.quarantine.labels(outcome).inc(count)

@@ -191,6 +191,28 @@ class Firmware(Struct, frozen=True, forbid_unknown_fields=True):
     well: Annotated[int, Meta(ge=2)] = 6
 
 
+class SelfRepair(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which faults a remote reset may cure before a ticket is opened; see docs/commands.md.
+
+    Whatever the list says, never where people may be in danger. No codes: it is off.
+    """
+
+    codes: frozenset[str] = frozenset(
+        {"internal-error", "reader-failure", "payment-terminal", "display-failure", "ev-comms"}
+    )
+    per_day: Annotated[int, Meta(ge=0, le=24)] = 2
+    """Resets of one charger within any 24 hours."""
+    wait_s: Seconds = 1800
+    """How long a charger in use is waited for."""
+    expires_s: Annotated[float, Meta(ge=10, le=3600)] = 120
+    effect_s: Seconds = 180
+    """How long after the reset the fault may still be seen."""
+    watch_s: Seconds = 600
+    """How long it must stay gone."""
+    recurs_s: Seconds = 86400
+    """A fault that comes back within so long is not reset again: it gets its ticket."""
+
+
 class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     """Attempts and pauses of notifications."""
 
@@ -226,6 +248,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     flapping: Flapping = Flapping()
     demand: Demand = Demand()
     firmware: Firmware = Firmware()
+    self_repair: SelfRepair = SelfRepair()
     delivery: Delivery = Delivery()
     reports: Reports = Reports()
 
@@ -288,6 +311,10 @@ def load_policy(path: Path | None) -> Policy:
     unknown = sorted(set(policy.debounce.by_code) - set(FAULTS))
     if unknown:
         raise BadPolicy(f"{path}: debounce.by_code: {unknown[0]!r} is no fault code")
+    for code in sorted(policy.self_repair.codes):
+        if code not in FAULTS or FAULTS[code].severity == 1:
+            why = "is danger to people" if code in FAULTS else "is no fault code"
+            raise BadPolicy(f"{path}: self_repair.codes: {code!r} {why}")
     shares = [step.share for step in policy.escalation.steps]
     if shares != sorted(set(shares)):
         raise BadPolicy(f"{path}: escalation.steps: each share must be greater than the one before")

@@ -23,6 +23,8 @@ MAX_PAYLOAD = 16 * 1024
 CLOCK_AHEAD = timedelta(minutes=5)
 CLOCK_FLOOR = datetime(2020, 1, 1, tzinfo=UTC)
 CHARGER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CommandName = Literal["reset", "unlock", "setAvailability", "triggerStatus", "startTest"]
+"""What a charger can be told to do."""
 
 
 class BadMessage(ValueError):
@@ -102,6 +104,22 @@ class _Result(_Wire, kw_only=True, gc=False):
     command_id: Text
     outcome: Literal["accepted", "rejected", "done", "failed"]
     detail: Annotated[str, Meta(max_length=2000)] | None = None
+
+
+class Command(Struct, rename="camel", kw_only=True, frozen=True):
+    """An order to a charger. Delivered after `expires_at` it must be answered `rejected`."""
+
+    command_id: str
+    issued_at: datetime
+    expires_at: datetime
+    name: CommandName
+    connector: int | None = None
+    args: dict[str, Any] = {}
+
+
+def command_topic(charger: str) -> str:
+    """Where this charger listens for orders."""
+    return f"{ROOT}/{charger}/down/command"
 
 
 class _Common(NamedTuple):

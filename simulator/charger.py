@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _KEPT_OFFLINE = 50
 """Session records that a controller keeps while its radio is dead."""
+_REMEMBERED = 50
+"""Commands whose numbers a controller remembers, so that it obeys each once."""
 _DEFAULT_W = {"ebike": 800.0, "car": 7000.0}
 
 
@@ -53,6 +55,7 @@ class Charger:
         self.active: list[Fault] = []
         self._cuts: set[object] = set()
         self._kept: deque[tuple[str, bytes]] = deque(maxlen=_KEPT_OFFLINE)
+        self._obeyed: dict[str, tuple[Any, str | None] | None] = {}
         self._beat = 0
         self._dialling = 0
         self.connectors: dict[int, Connector] = {}
@@ -201,13 +204,22 @@ class Charger:
     # --- commands
 
     def obey(self, payload: bytes) -> None:
-        """Carry out a command and answer it; what is no command is left unanswered."""
+        """Carry out a command once and answer it; one that comes again gets the latest answer
+        again, what is no command none."""
         try:
             command = messages.READ_COMMAND.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return
         if not self.link_up:
             return
+        if command.command_id in self._obeyed:
+            answer = self._obeyed[command.command_id]
+            if answer is not None:
+                self.answer(command.command_id, *answer)
+            return
+        self._obeyed[command.command_id] = None
+        if len(self._obeyed) > _REMEMBERED:
+            del self._obeyed[next(iter(self._obeyed))]
         expires = command.expires_at
         if expires is not None:
             aware = expires if expires.tzinfo else expires.replace(tzinfo=UTC)
@@ -222,6 +234,8 @@ class Charger:
 
     def answer(self, command: str, outcome: Any, detail: str | None = None) -> None:
         """Publish a result."""
+        if command in self._obeyed:
+            self._obeyed[command] = (outcome, detail)
         result = messages.Result(
             at=self.clock(), command_id=command, outcome=outcome, detail=detail
         )
@@ -229,13 +243,17 @@ class Charger:
 
     def _do_reset(self, command: messages.Command, _: Connector | None) -> None:
         self.answer(command.command_id, "accepted")
-        for connector in self.connectors.values():
-            for fault in list(connector.active):
-                if self.rng.random() < fault.cured_by_reset:
-                    self.world.end(fault, "repair")
         down = self.rng.uniform(5, 20)
+        self.world.after(down, self._forget_soft_faults)
         self.reboot(down)
         self.world.after(down + 5, self.answer, command.command_id, "done", "rebooted")
+
+    def _forget_soft_faults(self) -> None:
+        """The controller starts afresh: what was only in its head is gone, the rest is not."""
+        mine = [*self.active, *(f for c in self.connectors.values() for f in c.active)]
+        for fault in dict.fromkeys(mine):
+            if fault.truth.soft and fault.truth.charger == self.code:
+                self.world.end(fault, "reset")
 
     def _do_triggerStatus(self, command: messages.Command, connector: Connector | None) -> None:
         for each in [connector] if connector else self.connectors.values():

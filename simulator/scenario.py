@@ -92,6 +92,8 @@ class Scripted(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     lasts: Seconds | None = None
     """It goes away by itself after so long; without it somebody has to repair it."""
     pace: Annotated[float, Meta(ge=1, le=1e6)] = 1.0
+    soft: bool | None = None
+    """Whether a reset cures it."""
     used: bool = False
     """Somebody plugs in just before, so that the fault meets a running session."""
 

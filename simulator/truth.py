@@ -9,11 +9,13 @@ import msgspec
 from msgspec import Struct
 
 Visible = Literal["reported", "shown", "hidden"]
-EndedBy = Literal["repair", "self", "end of run"]
+EndedBy = Literal["repair", "reset", "self", "end of run"]
 
 
 class Truth(Struct, kw_only=True):
-    """One fault. What it hits is the narrowest of site, gateway, charger, connector that is set."""
+    """One fault. What it hits is the narrowest of site, gateway, charger, connector that is set.
+
+    A reset cures what is `soft`."""
 
     fault: str
     code: str
@@ -24,6 +26,7 @@ class Truth(Struct, kw_only=True):
     start: datetime
     end: datetime | None = None
     visible: Visible
+    soft: bool = False
     ended_by: EndedBy | None = None
 
 

@@ -320,6 +320,11 @@ class World:
             start=self.wall(self.now),
             visible=kind.visible,
         )
+        # A stream of its own: what a reset can do changes nothing of how the fault goes.
+        place = f"{charger.code}/{truth.connector}/{kind.code}/{self.now}"
+        soft = random.Random(f"{self.seed}/{place}/soft").random()
+        wanted = scripted.soft if scripted else None
+        truth.soft = soft < kind.cured_by_reset if wanted is None else wanted
         if any(_same(f.truth, truth) for f in self.faults.values()):
             return
         hit = [c for c in self.chargers.values() if _within(kind.scope, c, charger)]

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api import ticketing
 from api.context import Ask, Asked, check_csrf
-from api.pages import views
+from api.pages import commanding, views
 from api.pages.evidence import proof, seen
 from api.pages.render import show, speech
 from api.pages.words import Speech
@@ -214,8 +215,48 @@ def _pictures(ask: Asked, incidents: list[dict[str, Any]]) -> list[dict[str, Any
 
 @router.get("/chargers/{code}")
 def charger(code: str, request: Request, ask: Ask) -> Response:
-    """One pile: how it is, what it said, what was wrong with it."""
+    """One pile: how it is, what it said, what was wrong with it, what it can be told."""
     demand(ask.caller, "read")
+    return _charger(request, ask, code)
+
+
+def _wanted(
+    csrf: Annotated[str, Form(max_length=100)] = "",
+    order: Annotated[str, Form(max_length=20)] = "",
+    port: Annotated[str, Form(max_length=3)] = "",
+    reason: Annotated[str, Form(max_length=_FIELD)] = "",
+    on_site: Annotated[str, Form(max_length=1)] = "",
+) -> dict[str, str]:
+    fields = {"csrf": csrf, "order": order, "port": port, "reason": reason, "on_site": on_site}
+    if any("\0" in text for text in fields.values()):
+        raise Problem(422, "the character NUL cannot be kept")
+    return {name: text.strip() for name, text in fields.items()}
+
+
+@router.post("/chargers/{code}/commands")
+def command(
+    code: str, request: Request, ask: Ask, wanted: Annotated[dict[str, str], Depends(_wanted)]
+) -> Response:
+    """Tell the pile something; what is missing or in the way is said on its page."""
+    demand(ask.caller, "read")
+    check_csrf(ask.csrf, wanted["csrf"])
+    code = "" if "\0" in code else code[:64]
+    problem = commanding.press(ask, code, wanted)
+    if problem is not None:
+        status = 409 if problem == "under-way" else 422
+        return _charger(request, ask, code, status=status, problem=problem, given=wanted)
+    return RedirectResponse(f"/console/chargers/{quote(code)}#commands", 303)
+
+
+def _charger(
+    request: Request,
+    ask: Asked,
+    code: str,
+    *,
+    status: int = 200,
+    problem: str | None = None,
+    given: Mapping[str, str] | None = None,
+) -> Response:
     places = _rows(ask, "charger", code="" if "\0" in code else code[:64])
     if not places:
         raise Problem(404, "there is no such charger")
@@ -225,6 +266,7 @@ def charger(code: str, request: Request, ask: Ask) -> Response:
         request,
         ask,
         "console/charger.html",
+        status=status,
         zone=place["timezone"],
         place=place,
         state=_rows(ask, "charger_state", id=place["id"])[0],
@@ -235,6 +277,8 @@ def charger(code: str, request: Request, ask: Ask) -> Response:
         kinds={kind.value: kind.name.lower().replace("_", "-") for kind in Kind},
         power=views.curve(bins, "power_w"),
         temperature=views.curve(bins, "temperature_c"),
+        commands=commanding.panel(ask, place["code"], problem),
+        given={**dict.fromkeys(("port", "reason"), ""), **(given or {})},
     )
 
 

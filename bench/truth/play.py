@@ -15,10 +15,12 @@ from bench.truth.judge import Judged, Opened, judge
 from bench.truth.replay import Plan, Replay
 from bench.truth.rivals import Alertmanager, Mailer
 from deploy.embedded import EmbeddedPostgres
-from pilewatch.policy import Policy
+from pilewatch.policy import Policy, SelfRepair
 from pilewatch.store.migrate import migrate
 from pilewatch.store.pool import Db, connect
 
+POLICY = Policy(self_repair=SelfRepair(codes=frozenset()))
+"""The default, without remote resets: what this community's chargers have stays."""
 _MEMORY = Path("/dev/shm")
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _TICKETS = """
@@ -62,7 +64,7 @@ def _play(server_url: str, plan: Plan) -> dict[str, Judged]:
             connect(url, application="truth") as db,
         ):
             migrate(db, timescale="off")
-            replay = Replay(writer, db, plan, Policy())
+            replay = Replay(writer, db, plan, POLICY)
             mailer, rules = Mailer(replay.world), Alertmanager(replay.world)
             replay.played.listeners += [mailer.hear, rules.hear]
             truths = replay.run().truth

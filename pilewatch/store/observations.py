@@ -12,7 +12,7 @@ from pilewatch.model import Kind
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
 
-_SQL = queries.load("ingest")
+_SQL = {**queries.load("ingest"), "apply_results": queries.load("commands")["apply_results"]}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MANY = 400
 """Beyond so many changed connectors a live page asks for all anew (NOTIFY holds 8000 bytes)."""
@@ -66,15 +66,17 @@ class Staged:
     has_status: bool = False
     has_confirmations: bool = False
     has_sessions: bool = False
+    has_results: bool = False
 
 
 @dataclass(frozen=True)
 class Written:
-    """What the transaction did."""
+    """What the transaction did. `unknown_results` answer no command of their charger."""
 
     inserted: int = 0
     duplicates: int = 0
     events: int = 0
+    unknown_results: int = 0
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,8 @@ class ObservationStore:
             self._run("apply_meters")
         sessions = self._run("apply_sessions").fetchall() if batch.has_sessions else []
         moved = self._run("apply_chargers").fetchall()
-        if shown or sessions or moved:
+        answered, unknown = self._apply_results() if batch.has_results else (0, 0)
+        if shown or sessions or moved or answered:
             self._run("notify", channel="pilewatch_event", payload="")
         self._announce(shown, [r["charger_id"] for r in moved if r["kind"] != "charger.clock"])
         confirmations = sum(1 for row in batch.rows if row[4] == Kind.CONFIRM)
@@ -177,7 +180,14 @@ class ObservationStore:
             inserted=inserted,
             duplicates=len(batch.rows) - confirmations - inserted,
             events=len(shown) + len(sessions) + len(moved),
+            unknown_results=unknown,
         )
+
+    def _apply_results(self) -> tuple[int, int]:
+        """Commands that were answered, and answers to none."""
+        row = self._run("apply_results").fetchone()
+        assert row is not None
+        return row["moved"], row["unknown"]
 
     def _announce(self, connectors: list[int], chargers: list[int]) -> None:
         if not connectors and not chargers:

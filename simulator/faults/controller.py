@@ -34,7 +34,7 @@ class ReaderFailure(Declared):
 
     code, vendor_code, info = "reader-failure", "E-0F", "card reader"
     scope, says, prevents = "charger", None, False
-    per_year = 0.3
+    per_year, cured_by_reset = 0.3, 0.3
 
     def refuses(self, connector: Connector, visit: Visit) -> str | None:
         return "card not read" if visit.by_card and not visit.test else None
@@ -45,6 +45,7 @@ class PaymentTerminal(Declared):
 
     code, vendor_code = "payment-terminal", "E-30"
     scope, says, prevents = "charger", None, False
+    cured_by_reset = 0.5
 
 
 class DisplayFailure(Declared):
@@ -52,14 +53,14 @@ class DisplayFailure(Declared):
 
     code, vendor_code = "display-failure", "E-31"
     scope, says, prevents = "charger", None, False
-    per_year = 0.2
+    per_year, cured_by_reset = 0.2, 0.4
 
 
 class AuthRefused(Fault):
     """Everybody is refused."""
 
     code, complaint, scope = "auth-refused", "dead-available", "charger"
-    per_year = 0.2
+    per_year, cured_by_reset = 0.2, 0.5
 
     def refuses(self, connector: Connector, visit: Visit) -> str | None:
         return "not authorised"

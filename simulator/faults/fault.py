@@ -34,6 +34,7 @@ class Fault:
     complaint: ClassVar[str | None] = None
     """What somebody who meets it would report."""
     cured_by_reset: ClassVar[float] = 0.0
+    """How many of them are soft: gone after a reset of the charger, the first or none."""
     lasts: ClassVar[tuple[float, float] | None] = None
     """Seconds after which it goes away by itself, where it does."""
 

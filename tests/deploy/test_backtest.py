@@ -164,6 +164,23 @@ def test_the_same_policy_changes_nothing_and_another_exactly_what_it_must(
     assert left == []
 
 
+def test_what_a_reset_cured_in_reality_is_not_judged(
+    afternoon: Afternoon, plain_database_url: str
+) -> None:
+    a = Afternoon(afternoon.db, afternoon.community)
+    for minute in (80, 81, 82):
+        a.say(minute, 0, Kind.HEARTBEAT, data={"uptimeS": 1.0, "rssiDbm": -60})
+    a.status(80.1, 0, 1, "internal-error")
+    a.status(81.1, 0, 1)
+    a.say(99, 0, Kind.HEARTBEAT, data={"uptimeS": 1.0, "rssiDbm": -60})
+    a.live()
+    row = a.db.execute("SELECT outcome FROM self_repair").fetchall()
+    assert row == [{"outcome": "cleared"}]
+    found = _backtest(plain_database_url, POLICY)
+    assert [t.code for t in found.not_judged] == ["internal-error"]
+    assert found.empty, (found.missing, found.extra, found.moved)
+
+
 def test_the_command_prints_a_table_and_json(
     afternoon: Afternoon, plain_database_url: str, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pilewatch.store.pool import Db, connect
 from tests.ingest.conftest import publisher, running, settings_for, wait_until
 from tests.ingest.processes import IngesterProcess
+from tests.ingest.test_commands import reset, state
 from tests.parts import Mosquitto
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -170,7 +171,7 @@ def test_the_documented_acl_lets_a_charger_speak_and_hear_only_as_itself(
     rules = tmp_path / "acl"
     rules.write_text(found[1])
     rules.chmod(0o600)
-    file = _passwords(tmp_path / "passwords", ingest="i", api="a", C1="c", C2="d")
+    file = _passwords(tmp_path / "passwords", ingest="i", C1="c", C2="d")
     broker = make_broker(f"password_file {file}\nacl_file {rules}")
     settings = settings_for(
         registered_plain, broker.port, username="ingest", password="i", share_group="g"
@@ -180,14 +181,12 @@ def test_the_documented_acl_lets_a_charger_speak_and_hear_only_as_itself(
         connect(registered_plain, application="t") as db,
         running(settings),
         publisher(broker.port, user=("C1", "c")) as pile,
-        publisher(broker.port, user=("api", "a")) as api,
     ):
         pile.client.on_message = lambda _client, _data, message: heard.append(message.topic)
         pile.client.subscribe("pilewatch/v1/+/down/#", 1)
         assert _answer_to_a_liar(broker.port) == "Not authorized"
         pile.send("pilewatch/v1/C1/up/heartbeat", _beat())
-        api.send("pilewatch/v1/C2/down/command", "{}")
-        api.send("pilewatch/v1/C1/down/command", "{}")
+        sent = [reset(db, code) for code in ("C2", "C1")]
         wait_until(lambda: _count(db) > 0 and heard)
         row = db.execute(
             "SELECT array_agg(c.code) AS codes FROM observation o "
@@ -195,3 +194,4 @@ def test_the_documented_acl_lets_a_charger_speak_and_hear_only_as_itself(
         ).fetchone()
         assert row == {"codes": ["C1"]}
         assert heard == ["pilewatch/v1/C1/down/command"]
+        wait_until(lambda: [state(db, id) for id in sent] == ["sent", "sent"])

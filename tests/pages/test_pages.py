@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from fastapi.testclient import TestClient
 
+from api.pages import commanding
 from api.pages.render import template_names, template_source
 from api.pages.views import ASKABLE, SAYINGS
 from api.pages.words import LOCALES, catalogue
@@ -16,8 +17,9 @@ from api.people import ROLES, set_password
 from pilewatch.faultcodes import FAULTS
 from pilewatch.model import Kind, Status
 from pilewatch.policy import PROMISES, Escalation, Policy
-from pilewatch.workflow.desk import Actor, act
-from pilewatch.workflow.tickets import BY_PEOPLE, Accept, Claim, PauseReason, TicketState
+from pilewatch.workflow.commands import CommandState
+from pilewatch.workflow.desk import ENGINE, Actor, act
+from pilewatch.workflow.tickets import BY_PEOPLE, Accept, Claim, Comment, PauseReason, TicketState
 from tests.api.test_explain import hot
 from tests.pages.conftest import PASSWORD, World
 
@@ -335,8 +337,19 @@ def _families() -> set[str]:
         *(f"ladder.{step.to}" for step in Escalation().steps),
         *(f"do.{word}" for word in BY_PEOPLE if word != "merge"),
         *(f"guide.{kind}.{step}" for kind in ("ebike", "car") for step in range(1, 5)),
+        *(f"command.{button}" for button in commanding._NAMES),
+        *(f"command.state.{state}" for state in get_args(CommandState)),
+        *(f"command.problem.{word}" for word in ("reason", "connector", "on-site", "under-way")),
+        *(f"trial.{word}" for word in _trial_words()),
         *(f"proof.{kind}" for kind in ("session", "idle", "online", "inspection")),
     }
+
+
+def _trial_words() -> list[str]:
+    """Every reason and outcome of a trial that a timeline can show."""
+    text = Path("alerts/selfrepair.py").read_text()
+    reasons = re.findall(r'(?:return|Verdict\.[A-Z]+,|_end\(incident,) "([a-z-]+)"', text)
+    return [*reasons, "rejected", "failed", "expired", "limit", "cured", "cleared"]
 
 
 def _workflow_actions() -> list[str]:
@@ -344,7 +357,7 @@ def _workflow_actions() -> list[str]:
         Path(f"{name}.py").read_text()
         for name in (
             *("pilewatch/workflow/tickets", "pilewatch/workflow/desk", "alerts/engine"),
-            *("pilewatch/workflow/reports", "pilewatch/workflow/inspections"),
+            *("pilewatch/workflow/reports", "pilewatch/workflow/inspections", "alerts/selfrepair"),
         )
     )
     found = re.findall(r'(?:to\([\w.]+|Entry|Comment\([\w.]+), ("[a-z-]+")', text)
@@ -382,3 +395,55 @@ def test_a_ticket_shows_the_measure_and_the_limit_that_was_broken(world: World) 
     assert len(heights) == 20
     broken = [height < float(points[2]) for height in heights]
     assert broken == [40 + 3 * minute > 80 for minute in range(20)]
+
+
+def test_staff_order_commands_by_plain_forms_and_see_what_became_of_them(world: World) -> None:
+    client = world.client("repairer")
+    page = client.get("/console/chargers/C0").text
+    buttons = re.findall(r'name="order" value="([a-z-]+)"', page)
+    assert buttons == list(commanding._NAMES)
+    assert "No commands yet." in page
+    said = {"csrf": _csrf(client), "port": "2", "reason": "plug stuck"}
+    path = "/console/chargers/C0/commands"
+    assert client.post(path, data={**said, "csrf": "x", "order": "unlock"}).status_code == 403
+    sent = client.post(path, data={**said, "order": "unlock"})
+    assert (sent.status_code, sent.headers["location"]) == (303, "/console/chargers/C0#commands")
+    again = client.post(path, data={**said, "order": "unlock"})
+    assert again.status_code == 409 and "already under way" in again.text
+    assert 'value="plug stuck"' in again.text, "what was typed is kept"
+    for order, more, told in (
+        ("start-test", {}, "Only for somebody who stands at the pile"),
+        ("start-test", {"on_site": "1", "port": ""}, "Choose the port first"),
+        ("reset", {"reason": " "}, "A reason is needed"),
+    ):
+        refused = client.post(path, data={**said, "order": order, **more})
+        assert (refused.status_code, told in refused.text) == (422, True), order
+    assert client.post(path, data={**said, "order": "explode"}).status_code == 404
+    for order in ("reset", "service-off", "start-test"):
+        done = client.post(path, data={**said, "order": order, "on_site": "1"})
+        assert done.status_code == 303, order
+    world.db.execute(
+        "UPDATE command SET state = 'failed', detail = 'stuck', ended_at = now() "
+        "WHERE name = 'unlock'"
+    )
+    page = client.get("/console/chargers/C0").text
+    assert "Take out of service" in page and "waiting to be sent" in page
+    assert "failed" in page and "stuck" in page and "repairer" in page
+    worker = world.client("grid_worker").get("/console/chargers/C0").text
+    assert re.findall(r'name="order" value="([a-z-]+)"', worker) == ["trigger-status", "start-test"]
+    world.db.execute("UPDATE site SET company_id = NULL")
+    assert "Commands" not in client.get("/console/chargers/C0").text
+
+
+@pytest.mark.parametrize(
+    ("language", "told"), [("en", "the fault was still there"), ("zh", "故障仍然存在")]
+)
+def test_a_ticket_tells_the_resets_that_were_tried(world: World, language: str, told: str) -> None:
+    id = world.ticket("internal-error")
+    said = {"command": 7, "issued_at": "2026-05-01T08:00:00+00:00", "state": "done",
+            "detail": None, "outcome": "ticket", "why": "still-there"}  # fmt: skip
+    with world.db.transaction():
+        tried = Comment(None, "reset-tried", said)
+        act(world.db, Policy(), datetime.now(UTC), id, tried, ENGINE)
+    page = world.client("operator", language).get(f"/console/tickets/{id}").text
+    assert told in page and "7" in page

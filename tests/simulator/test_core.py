@@ -133,11 +133,13 @@ def test_a_dead_modem_brings_its_sessions_later_with_their_own_time() -> None:
 
 
 def test_commands_are_answered() -> None:
-    small = Small(per_day=0)
+    small, number = Small(per_day=0), 0
     small.until(60)
 
     def order(name: str, connector: int | None = None, **more: object) -> list[str]:
-        body = {"commandId": name, "issuedAt": "2026-05-01T00:00:00Z", "name": name,
+        nonlocal number
+        number += 1
+        body = {"commandId": f"{name}-{number}", "issuedAt": "2026-05-01T00:00:00Z", "name": name,
                 "expiresAt": "2027-05-01T00:00:00Z", "connector": connector, **more}  # fmt: skip
         small.world.command("T-E0001", msgspec.json.encode(body))
         small.until(small.world.now + 900)
@@ -158,6 +160,43 @@ def test_commands_are_answered() -> None:
     assert order("startTest", 3) == ["accepted", "failed"]
     small.world.command("T-E0001", b"\xff{nonsense")
     small.until(small.world.now + 60)
+
+
+def _reset(small: Small, id: str) -> list[str]:
+    expires = (small.world.wall(small.world.now) + timedelta(seconds=60)).isoformat()
+    body = {"commandId": id, "name": "reset", "expiresAt": expires}
+    small.world.command("T-E0001", msgspec.json.encode(body))
+    small.until(small.world.now + 60)
+    return [str(o.reason) for o in small.said("T-E0001") if o.kind == Kind.RESULT]
+
+
+def test_a_reset_cures_what_is_soft_and_never_what_is_not() -> None:
+    ends = set()
+    for seed in range(12):
+        small = Small(seed, per_day=0)
+        small.until(60)
+        small.world.inject("internal-error", "T-E0001", 2)
+        small.world.inject("relay-welded", "T-E0001", 3)
+        small.until(120)
+        soft = small.world.truth[0].soft
+        assert not small.world.truth[1].soft
+        for again in range(2):  # a second reset does not throw the dice anew
+            assert _reset(small, f"r{again}") == ["accepted", "done"]
+            assert small.world.truth[0].ended_by == ("reset" if soft else None)
+            assert small.world.truth[1].ended_by is None
+        last = [o.status for o in small.said("T-E0001", 2) if o.kind == Kind.STATUS]
+        assert last[-1] == ("available" if soft else "faulted"), "said anew after the boot"
+        ends.add(soft)
+    assert ends == {True, False}
+
+
+def test_a_command_that_comes_twice_is_obeyed_once() -> None:
+    small = Small(per_day=0)
+    small.until(60)
+    assert _reset(small, "r1") == ["accepted", "done"]
+    boots = small.world.chargers["T-E0001"].boots
+    assert _reset(small, "r1") == ["done"], "only its answer is said again"
+    assert small.world.chargers["T-E0001"].boots == boots
 
 
 def test_a_community_of_2000_chargers_runs_at_20000_messages_a_second() -> None:

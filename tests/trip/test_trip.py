@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page
 
-from deploy.demo import Where, cast, programs, wait_for_pages
+from deploy.demo import POLICY, Where, cast, programs, wait_for_pages
 from deploy.embedded import EmbeddedBroker, EmbeddedPostgres, free_port
 from deploy.pictures import sign_in
 from deploy.supervisor import Program, Supervisor
@@ -100,18 +101,20 @@ def servers(request: pytest.FixtureRequest) -> tuple[str, int]:
     return timescale.url, mosquitto.port
 
 
-@pytest.fixture
-def installation(servers: tuple[str, int], tmp_path: Path) -> Iterator[Installation]:
+@contextmanager
+def installed(
+    servers: tuple[str, int], folder: Path, scenario: Path, policy: Path = POLICY
+) -> Iterator[Installation]:
     """All processes but the simulator, which each test starts when it is ready to look."""
     server, mqtt_port = servers
     url = make_database(server)
     with connect(url, application="test") as db:
         load_registry(db, HERE / "registry.yaml")
-        keys, passwords = cast(db, tmp_path)
-    where = Where(url, mqtt_port, "127.0.0.1", free_port())
-    supervisor = Supervisor(tmp_path / "logs", lambda _: None)
-    truth = tmp_path / "truth.jsonl"
-    made = programs(where, SCENARIO, keys, "--seed", "7", "--speed", "4", "--truth", str(truth))
+        keys, passwords = cast(db, folder)
+    where = Where(url, mqtt_port, "127.0.0.1", free_port(), policy)
+    supervisor = Supervisor(folder / "logs", lambda _: None)
+    truth = folder / "truth.jsonl"
+    made = programs(where, scenario, keys, "--seed", "7", "--speed", "4", "--truth", str(truth))
     for name in ("ingest", "alerts", "api"):
         supervisor.run(made[name])
     wait_for_pages(where, supervisor, threading.Event())
@@ -125,6 +128,13 @@ def installation(servers: tuple[str, int], tmp_path: Path) -> Iterator[Installat
         pids = [supervisor.pid(name) for name in supervisor.names()]
         supervisor.stop()
     assert not any(psutil.pid_exists(pid) for pid in pids), "no process is left"
+
+
+@pytest.fixture
+def installation(servers: tuple[str, int], tmp_path: Path) -> Iterator[Installation]:
+    """The installation of this page's scenario."""
+    with installed(servers, tmp_path, SCENARIO) as running:
+        yield running
 
 
 def _watch(page: Page, running: Installation) -> None:

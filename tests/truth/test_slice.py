@@ -5,9 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from bench.truth.judge import Judged, judge
-from bench.truth.play import tickets
+from bench.truth.play import POLICY, tickets
 from bench.truth.replay import Plan, Replay
-from pilewatch.policy import Policy
 from pilewatch.store.pool import connect
 from simulator.community import Community
 
@@ -33,7 +32,7 @@ def play(plain_database_url: str) -> Play:
             connect(plain_database_url, application="writer") as writer,
             connect(plain_database_url, application="engine") as db,
         ):
-            truths = Replay(writer, db, plan, Policy()).run().truth
+            truths = Replay(writer, db, plan, POLICY).run().truth
             return judge(truths, tickets(db))
 
     return run

@@ -62,7 +62,7 @@ function soon() {
 let source = null;
 function listen() {
   source = new EventSource(main.dataset.stream);
-  for (const event of ["connector", "ticket", "incident", "reload"]) source.addEventListener(event, soon);
+  for (const event of ["connector", "ticket", "incident", "command", "reload"]) source.addEventListener(event, soon);
   source.onopen = () => { if (!lost.hidden) soon(); };
   source.onerror = () => {
     lost.hidden = false;

@@ -159,6 +159,15 @@ LEFT JOIN charger c ON c.id = i.charger_id
 LEFT JOIN connector n ON n.id = i.connector_id
 WHERE i.id = ANY(%(ids)s) ORDER BY i.id;
 
+-- name: live_commands
+SELECT k.id, k.state, k.name, s.code AS site, c.code AS charger, n.number AS connector,
+       s.company_id, NULL::bigint AS assignee_id, s.grid_id
+FROM command k
+JOIN charger c ON c.id = k.charger_id
+JOIN site s ON s.id = c.site_id
+LEFT JOIN connector n ON n.id = k.connector_id
+WHERE k.id = ANY(%(ids)s) ORDER BY k.id;
+
 -- name: claim_key
 -- Waits while a twin of this request is at work, and gives no row where it was done before.
 INSERT INTO idempotency_key (caller, key, request, status, response, created_at)

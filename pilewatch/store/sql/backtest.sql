@@ -55,6 +55,13 @@ LEFT JOIN LATERAL (
 WHERE t.opened_at < %(ends)s AND coalesce(t.closed_at, 'infinity') >= %(begins)s
 ORDER BY t.opened_at, t.id;
 
+-- name: spared
+-- Faults that a reset, or the wait for it, spared a ticket.
+SELECT i.subject_kind, i.subject_id, i.family, i.opened_at, i.ended_at
+FROM self_repair r JOIN incident i ON i.id = r.incident_id
+WHERE r.outcome IN ('cured', 'cleared') AND i.opened_at < %(ends)s
+  AND coalesce(i.ended_at, 'infinity') >= %(begins)s;
+
 -- name: show_listener
 INSERT INTO listener (client_id, since, alive_at) VALUES ('backtest', %(since)s, %(now)s)
 ON CONFLICT (client_id) DO UPDATE SET alive_at = excluded.alive_at;

@@ -103,6 +103,8 @@ LIMIT %(limit)s;
 -- Live ones, those of a ticket, or a charger's latest; members come with their parent's id.
 SELECT i.id, i.code, i.severity, i.phase, i.detector, i.subject_kind, i.started_at, i.opened_at,
        i.quiet_since, i.ended_at, i.parent_id, i.ticket_id, i.evidence, i.planned_until,
+       EXISTS (SELECT FROM self_repair r
+               WHERE r.incident_id = i.id AND r.ended_at IS NULL) AS on_trial,
        s.code AS site,
        s.name AS site_name, gw.code AS gateway, c.code AS charger, c.label, n.number
 FROM incident i
