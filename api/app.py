@@ -21,6 +21,7 @@ from api import (
     models,
     planning,
     problems,
+    reporting,
     routes,
 )
 from api.admission import Bounded, admitted
@@ -75,6 +76,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(routes.router, routes.orders, history.router, live.router),
         *(explain.router, deliveries.router, alertmanager.orders),
         *(planning.router, planning.orders),
+        *(reporting.router, reporting.orders),
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])

@@ -20,6 +20,8 @@ RIGHTS: dict[str, frozenset[str]] = {
     "resume": frozenset({"repairer", "operator", "admin"}),
     "plan": frozenset({"operator", "admin"}),
     "silence": frozenset({"operator", "admin"}),
+    "report": frozenset({"grid_worker", "operator", "admin"}),
+    "review": frozenset({"grid_worker", "operator", "admin"}),
     "inspect": frozenset({"grid_worker", "admin"}),
     "quarantine": frozenset({"operator", "admin"}),
     "deliveries": frozenset({"operator", "admin"}),

@@ -29,10 +29,24 @@ class Question:
     charges: bool | None
 
 
-def asked_now(questions: Iterable[Question], ticket_id: int, round: int, now: datetime) -> Kind:
-    """Which of the two an answer given now belongs to."""
-    later = (q for q in questions if (q.ticket_id, q.round, q.kind) == (ticket_id, round, "later"))
-    return "later" if any(q.due_at <= now for q in later) else "now"
+@dataclass(frozen=True)
+class Asking:
+    """Which of the two is asked at this moment, what was answered to it (None: nothing yet), and
+    when it will be asked again (None: no more, or not known yet)."""
+
+    kind: Kind
+    charges: bool | None
+    again_at: datetime | None
+
+
+def asked_now(questions: Iterable[Question], ticket_id: int, round: int, now: datetime) -> Asking:
+    """What a reporter of this ticket, in this round of it, is asked now."""
+    mine = {q.kind: q for q in questions if (q.ticket_id, q.round) == (ticket_id, round)}
+    first, later = mine.get("now"), mine.get("later")
+    if later is not None and later.due_at <= now:
+        return Asking("later", later.charges, None)
+    charges = None if first is None else first.charges
+    return Asking("now", charges, None if later is None else later.due_at)
 
 
 def questions_of(db: Db, report_id: int) -> list[Question]:

@@ -12,9 +12,9 @@ from pilewatch.store import queries
 from pilewatch.store.pool import Db
 from pilewatch.workflow.desk import RESIDENT, NotFound, Subject, act, get_ticket, open_ticket
 from pilewatch.workflow.doubt import Form, Recent, fingerprint, signs
-from pilewatch.workflow.questions import Question, asked_now, keep_answer, questions_of
+from pilewatch.workflow.questions import Asking, asked_now, keep_answer, questions_of
 from pilewatch.workflow.receipts import digest
-from pilewatch.workflow.tickets import Comment, Reopen, Ticket, TicketState
+from pilewatch.workflow.tickets import Comment, Reopen, Ticket, TicketState, Worsen
 
 _SQL = queries.load("workflow")
 _REPORTS = queries.load("reports")
@@ -22,6 +22,8 @@ _STOPPING = [fault.code for fault in FAULTS.values() if fault.effect == "out-of-
 _EXPLICABLE = frozenset({"no-output", "dead-available", "internal-error", "display-failure"})
 """Complaints that a dead charger, gateway or site explains; a broken plug is one of its own."""
 _DAY = timedelta(days=1)
+ASKABLE = frozenset({TicketState.REPAIRED, TicketState.VERIFIED, TicketState.CLOSED})
+"""States in which the reporter is asked whether it charges now."""
 
 Source = Literal["page", "phone", "meeting", "open311"]
 PUBLIC: tuple[Source, ...] = ("page", "open311")
@@ -60,10 +62,11 @@ class Receipt:
     state: TicketState | None
     timeline: list[dict[str, Any]]
     others: int
-    photos: int
+    photos: list[int]
+    contact: bool
     waits: bool
     dismissed: bool
-    questions: list[Question]
+    asking: Asking | None
 
 
 class Reviewed(Exception):
@@ -166,8 +169,10 @@ def _bring(
     live = db.execute(_SQL["joinable_ticket"], {**place, **matter}).fetchone()
     if live is not None:
         said = Comment(note, "reported-too", {"code": code})
-        act(db, policy, now, live["id"], said, RESIDENT)
-        return int(live["id"]), True
+        ticket = act(db, policy, now, live["id"], said, RESIDENT)
+        if FAULTS[code].severity < ticket.severity:
+            act(db, policy, now, ticket.id, Worsen(code, FAULTS[code].severity), RESIDENT)
+        return ticket.id, True
     opened = open_ticket(
         db,
         policy,
@@ -205,11 +210,15 @@ def review_report(
     return ticket_id
 
 
-def report_by_receipt(db: Db, token: str) -> Receipt | None:
+def report_by_receipt(db: Db, now: datetime, token: str) -> Receipt | None:
     """The report of this receipt; None where the token is unknown."""
     row = db.execute(_REPORTS["report_by_receipt"], {"receipt": digest(token)}).fetchone()
     if row is None:
         return None
+    state = TicketState(row["state"]) if row["state"] else None
+    asking = None
+    if state in ASKABLE:
+        asking = asked_now(questions_of(db, row["id"]), row["ticket_id"], row["round"], now)
     lines = db.execute(_SQL["timeline"], {"ticket_id": row["ticket_id"]}).fetchall()
     return Receipt(
         report_id=row["id"],
@@ -219,13 +228,14 @@ def report_by_receipt(db: Db, token: str) -> Receipt | None:
         code=row["code"],
         reported_at=row["reported_at"],
         ticket_id=row["ticket_id"],
-        state=TicketState(row["state"]) if row["state"] else None,
+        state=state,
         timeline=lines,
         others=_others(db, row["ticket_id"]),
         photos=row["photos"],
+        contact=row["contact"],
         waits=row["ticket_id"] is None and row["accepted"] is None,
         dismissed=row["ticket_id"] is None and row["accepted"] is False,
-        questions=questions_of(db, row["id"]),
+        asking=asking,
     )
 
 
@@ -238,22 +248,22 @@ def answer_receipt(
     that one is settled, and the reporter's own matter becomes a ticket of its own. Where another
     ticket of the same matter is open meanwhile, the report goes there.
     """
-    receipt = report_by_receipt(db, token)
-    if receipt is None or receipt.ticket_id is None:
+    row = db.execute(_REPORTS["lock_ticket_of_receipt"], {"receipt": digest(token)}).fetchone()
+    receipt = report_by_receipt(db, now, token)
+    if receipt is None or row is None:
         return receipt
-    ticket = get_ticket(db, receipt.ticket_id)
-    kind = asked_now(receipt.questions, ticket.id, ticket.reopened, now)
-    reopens = ticket.state in (TicketState.REPAIRED, TicketState.VERIFIED, TicketState.CLOSED)
-    if reopens:
+    ticket = get_ticket(db, row["id"])
+    if receipt.asking is not None:
+        kind = receipt.asking.kind
         keep_answer(db, now, receipt.report_id, ticket, kind, charges=charges_now)
-    if charges_now or not reopens:
+    if charges_now or receipt.asking is None:
         word = "resident-confirmed" if charges_now else "resident-disputed"
         act(db, policy, now, ticket.id, Comment(None, word), RESIDENT)
     elif not _is_own_matter(receipt, ticket) or _another_is_open(db, ticket):
         _split_off(db, policy, now, receipt, ticket.id)
     else:
         act(db, policy, now, ticket.id, Reopen("the resident says it does not charge"), RESIDENT)
-    return report_by_receipt(db, token)
+    return report_by_receipt(db, now, token)
 
 
 def _is_own_matter(receipt: Receipt, ticket: Ticket) -> bool:

@@ -108,6 +108,12 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
     "reopen": ("POST", "/tickets/{id}/reopen", {"reason": "a"}),
     "merge": ("POST", "/tickets/{id}/merge", {"into": 999}),
     "comment": ("POST", "/tickets/{id}/comments", {"text": "a"}),
+    "report": (
+        "POST",
+        "/reports/phone",
+        {"id": str(uuid4()), "charger": "C0", "code": "no-output"},
+    ),
+    "review": ("POST", "/reports/999/review", {"accept": True}),
     "inspect": ("POST", "/inspections", {"id": str(uuid4()), "charger": "C0", "passed": True}),
     "quarantine": ("GET", "/quarantine", None),
     "pause": ("POST", "/tickets/{id}/pause", {"reason": "part"}),

@@ -21,9 +21,16 @@ SELECT (SELECT count(*) FROM report r
 SELECT count(*) AS reports FROM report WHERE ticket_id = %(ticket_id)s;
 
 -- name: report_by_receipt
-SELECT r.*, t.state, (SELECT count(*) FROM report_photo p WHERE p.report_id = r.id) AS photos
+SELECT r.*, t.state, coalesce(t.reopened, 0) AS round,
+       EXISTS (SELECT FROM report_contact k WHERE k.report_id = r.id) AS contact,
+       array(SELECT p.number FROM report_photo p WHERE p.report_id = r.id ORDER BY p.number)
+           AS photos
 FROM report r LEFT JOIN ticket t ON t.id = r.ticket_id
 WHERE r.receipt = %(receipt)s;
+
+-- name: lock_ticket_of_receipt
+SELECT t.id FROM report r JOIN ticket t ON t.id = r.ticket_id
+WHERE r.receipt = %(receipt)s FOR NO KEY UPDATE OF t;
 
 -- name: lock_report
 SELECT * FROM report WHERE id = %(id)s FOR NO KEY UPDATE;
@@ -33,7 +40,8 @@ UPDATE report SET reviewed_at = %(now)s, reviewed_by = %(person_id)s, accepted =
 WHERE id = %(id)s;
 
 -- name: reports
--- Newest first, as this caller may see them: a company those of its tickets only.
+-- Newest first, as this caller may see them: a company those of its tickets, and those of its
+-- sites that have no ticket yet.
 SELECT r.id, r.source, r.code, r.note, r.reported_at, r.ticket_id, r.doubt, r.reviewed_at,
        r.accepted, s.code AS site, c.code AS charger, n.number AS connector,
        p.login AS entered_by,
@@ -51,8 +59,8 @@ WHERE r.id < %(before)s
   AND (%(ticket)s::bigint IS NULL OR r.ticket_id = %(ticket)s)
   AND (%(source)s::text IS NULL OR r.source = %(source)s)
   AND (NOT %(to_review)s OR (r.doubt <> '{}' AND r.reviewed_at IS NULL))
-  AND (%(company_id)s::bigint IS NULL OR t.company_id = %(company_id)s
-       OR t.assignee_id = %(person_id)s)
+  AND (%(company_id)s::bigint IS NULL OR t.assignee_id = %(person_id)s
+       OR CASE WHEN t.id IS NULL THEN s.company_id ELSE t.company_id END = %(company_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
 ORDER BY r.id DESC LIMIT %(limit)s;
 
