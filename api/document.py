@@ -17,6 +17,7 @@ _TAGS = {
     "tickets": "Promises to repair, and each step of theirs",
     "residents": "For everyone, without an account",
     "inspections": "Checks on the spot",
+    "meetings": "Bench meetings, the matters raised there, and what became of them",
     "planning": "Planned downtime, and silences of what is known",
     "operation": "For those who run it",
 }

@@ -24,7 +24,7 @@ from pilewatch.workflow.contacts import (
     seal_of,
 )
 from pilewatch.workflow.photos import BadPhoto, clean_photo, keep_photo, photo_of
-from pilewatch.workflow.receipts import digest, in_groups, spoken_receipt
+from pilewatch.workflow.receipts import digest, in_groups, one_at_a_time, spoken_receipt
 from pilewatch.workflow.reports import Filed, Reviewed, file_report, review_report
 
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(guard_cache)])
@@ -105,6 +105,7 @@ def report_by_phone(body: shapes.PhoneRequest, ask: Ask) -> Any:
     demand(ask.caller, "report")
     place = place_of(ask, body.site, body.charger, body.connector)
     with ask.db.transaction():
+        one_at_a_time(ask.db, body.id)
         token = spoken_receipt(ask.db, body.id)
         said: dict[str, Any] = {**place, "code": body.code, "note": body.note}
         filed = filed_before(ask, token, said) or file_report(
@@ -121,7 +122,7 @@ def report_by_phone(body: shapes.PhoneRequest, ask: Ask) -> Any:
 
 def place_of(
     ask: Asked, site: str | None, charger: str | None, connector: int | None
-) -> dict[str, int | None]:
+) -> dict[str, Any]:
     """The ids of a place that this caller may speak of. Raises `Problem` 422, or 403 outside the
     caller's grids."""
     if site is None and charger is None:

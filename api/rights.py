@@ -22,6 +22,8 @@ RIGHTS: dict[str, frozenset[str]] = {
     "silence": frozenset({"operator", "admin"}),
     "report": frozenset({"grid_worker", "operator", "admin"}),
     "review": frozenset({"grid_worker", "operator", "admin"}),
+    "meet": frozenset({"grid_worker", "operator", "admin"}),
+    "answer": _STAFF,
     "inspect": frozenset({"grid_worker", "admin"}),
     "quarantine": frozenset({"operator", "admin"}),
     "deliveries": frozenset({"operator", "admin"}),

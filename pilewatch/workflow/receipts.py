@@ -35,6 +35,11 @@ def spoken_receipt(db: Db, id: UUID) -> str:
     return f"{number % 10**_DIGITS:0{_DIGITS}}"
 
 
+def one_at_a_time(db: Db, id: UUID) -> None:
+    """Until the transaction ends, a twin of the order with this client-made id waits."""
+    db.execute(_SQL["one_at_a_time"], {"id": str(id)})
+
+
 def in_groups(token: str) -> str:
     """A spoken receipt as it is read out: four digits at a time."""
     return " ".join(token[at : at + 4] for at in range(0, len(token), 4))

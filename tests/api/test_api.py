@@ -114,6 +114,8 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
         {"id": str(uuid4()), "charger": "C0", "code": "no-output"},
     ),
     "review": ("POST", "/reports/999/review", {"accept": True}),
+    "meet": ("POST", f"/matters/{uuid4()}/settle", None),
+    "answer": ("POST", f"/matters/{uuid4()}/answer", {"text": "a"}),
     "inspect": ("POST", "/inspections", {"id": str(uuid4()), "charger": "C0", "passed": True}),
     "quarantine": ("GET", "/quarantine", None),
     "pause": ("POST", "/tickets/{id}/pause", {"reason": "part"}),

@@ -96,9 +96,9 @@ def test_reports_join_and_a_no_reopens(community: Community) -> None:
 
     ticket, joined, token = say()
     assert not joined and say()[:2] == (ticket, True)
-    receipt = report_by_receipt(c.db, token)
+    receipt = report_by_receipt(c.db, NOW, token)
     assert receipt is not None and receipt.timeline[-1]["action"] == "reported-too"
-    assert report_by_receipt(c.db, "nonsense") is None
+    assert report_by_receipt(c.db, NOW, "nonsense") is None
     _claim(c, ticket)
     with c.db.transaction():
         answer_receipt(c.db, c.policy, NOW, token, charges_now=False)

@@ -3,6 +3,9 @@
 -- name: form_key
 SELECT key FROM form_key LIMIT 1;
 
+-- name: one_at_a_time
+SELECT pg_advisory_xact_lock(7151, hashtext(%(id)s));
+
 -- name: add_report
 INSERT INTO report (receipt, source, site_id, charger_id, connector_id, code, note, reported_at,
                     ticket_id, entered_by, said, doubt)
