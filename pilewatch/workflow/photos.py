@@ -48,15 +48,21 @@ def clean_photo(sent: bytes) -> Photo:
             return _made_anew(sent)
         except BadPhoto:
             raise
+        except Image.DecompressionBombError as error:
+            raise _too_many_pixels() from error
         # Damaged and hostile files make the decoders raise whatever they like.
         except Exception as error:
             raise BadPhoto("broken", "no photo; right would be JPEG, PNG or WebP") from error
 
 
+def _too_many_pixels() -> BadPhoto:
+    return BadPhoto("large", f"a photo has {_MOST_PIXELS // 10**6} million pixels at most")
+
+
 def _made_anew(sent: bytes) -> Photo:
     with Image.open(BytesIO(sent), formats=("JPEG", "PNG", "WEBP")) as opened:
         if opened.width * opened.height > _MOST_PIXELS:
-            raise BadPhoto("large", f"a photo has {_MOST_PIXELS // 10**6} million pixels at most")
+            raise _too_many_pixels()
         opened.draft("RGB", (_LONGEST_SIDE, _LONGEST_SIDE))
         opened.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
         upright = ImageOps.exif_transpose(opened)
