@@ -1,5 +1,5 @@
-"""What is written to a reporter who has left a contact. The contact is unsealed at this moment only,
-and stands in no log, no error and no other table."""
+"""What is written to a reporter who has left a contact. The contact is unsealed at this moment
+only, and stands in no log, no error and no other table."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from pilewatch.store import queries
 from pilewatch.store.pool import Db
 
 _SQL = queries.load("reports")
-_EMAIL = re.compile(r"[^\s@<>\"'(),;:\\\x00-\x1f]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+", re.IGNORECASE)
+_EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _PHONE = re.compile(r"\+?[0-9]{7,15}")
 _LONGEST = 120
 
