@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 
+from deploy import contacts
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
 from pilewatch.store.migrate import MigrationError, all_migrations, migrate
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     inner = notify.add_subparsers(required=True, metavar="COMMAND")
     test = add("test", _notify_test, "send a test message to every receiver", inner)
     test.add_argument("--receiver", metavar="NAME", help="only to this one")
+    contacts.add_commands(add, commands)
     explain = add("explain", _explain, "why there is an incident: values, limit, consequences")
     explain.add_argument("incident", type=int)
     _add_backtest(add("backtest", _backtest, "what another policy would have changed"))

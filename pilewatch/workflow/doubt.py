@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pilewatch.policy import Reports
 
-_TELLING = 10
+_TELLING = 12
 """Letters of a note that is long enough to be recognised: "坏了" is what many people say."""
 
 
