@@ -243,7 +243,8 @@ def _speech(ask: Asked, found: dict[str, Any], language: str) -> Speech:
 
 
 def _paper(made: bytes, name: str) -> Pdf:
-    return Pdf(made, headers={"Content-Disposition": f'inline; filename="{name}.pdf"'})
+    shown = {"Content-Disposition": f'inline; filename="{name}.pdf"', "Cache-Control": "no-store"}
+    return Pdf(made, headers=shown)
 
 
 # --- matters

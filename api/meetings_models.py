@@ -4,15 +4,15 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
-from api.models import Code, Moment, Port, Text, _example, _Request
+from api.models import Code, Moment, Port, Text, _example, _no_nul, _Request
 from api.models import FaultCode as Fault
 from pilewatch.workflow.matters import Kind, State
 
 Attendees = Annotated[int, Field(ge=0, le=100_000, description="How many came; never who")]
 Agenda = Annotated[list[Text], Field(max_length=50)]
-Minutes = Annotated[Text, Field(max_length=20_000)]
+Minutes = Annotated[str, Field(max_length=20_000), AfterValidator(_no_nul)]
 
 
 class MeetingRequest(_Request):
@@ -48,7 +48,7 @@ class MeetingChange(_Request):
     starts_at: Moment | None = None
     agenda: Agenda | None = None
     attendees: Attendees | None = None
-    minutes: Annotated[str, Field(max_length=20_000, pattern=r"^[^\x00]*$")] | None = None
+    minutes: Minutes | None = None
     next_at: Moment | None = None
     next_place: Text | None = Field(None, max_length=200)
 

@@ -328,6 +328,8 @@ _FIGURES = {
     "incidents": "SELECT count(*) AS n FROM incident WHERE phase IN ('open', 'clearing')",
     "tickets": "SELECT count(*) AS n FROM ticket "
     "WHERE state NOT IN ('closed', 'rejected', 'merged')",
+    "reports to review": "SELECT count(*) AS n FROM report "
+    "WHERE doubt <> '{}' AND reviewed_at IS NULL",
     "unsent": "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL AND due_at <= %(now)s",
     "dead letters": "SELECT count(*) AS n FROM delivery WHERE dead_at IS NOT NULL",
     "quarantine": "SELECT count(*) AS n FROM quarantine",

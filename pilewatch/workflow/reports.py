@@ -248,11 +248,15 @@ def answer_receipt(
     that one is settled, and the reporter's own matter becomes a ticket of its own. Where another
     ticket of the same matter is open meanwhile, the report goes there.
     """
-    row = db.execute(_REPORTS["lock_ticket_of_receipt"], {"receipt": digest(token)}).fetchone()
     receipt = report_by_receipt(db, now, token)
-    if receipt is None or row is None:
+    if receipt is None or receipt.ticket_id is None:
         return receipt
-    ticket = get_ticket(db, row["id"])
+    ticket = get_ticket(db, receipt.ticket_id)
+    # What was read before the ticket was ours may have changed; it may have been merged away.
+    receipt = report_by_receipt(db, now, token)
+    assert receipt is not None
+    if receipt.ticket_id != ticket.id:
+        return answer_receipt(db, policy, now, token, charges_now=charges_now)
     if receipt.asking is not None:
         kind = receipt.asking.kind
         keep_answer(db, now, receipt.report_id, ticket, kind, charges=charges_now)

@@ -31,10 +31,6 @@ SELECT r.*, t.state, coalesce(t.reopened, 0) AS round,
 FROM report r LEFT JOIN ticket t ON t.id = r.ticket_id
 WHERE r.receipt = %(receipt)s;
 
--- name: lock_ticket_of_receipt
-SELECT t.id FROM report r JOIN ticket t ON t.id = r.ticket_id
-WHERE r.receipt = %(receipt)s FOR NO KEY UPDATE OF t;
-
 -- name: lock_report
 SELECT * FROM report WHERE id = %(id)s FOR NO KEY UPDATE;
 
