@@ -99,6 +99,10 @@ ORDER BY CASE WHEN %(live)s THEN t.severity END,
          t.id DESC
 LIMIT %(limit)s;
 
+-- name: photos
+SELECT p.report_id, p.number, p.added_at FROM report_photo p JOIN report r ON r.id = p.report_id
+WHERE r.ticket_id = %(ticket)s ORDER BY p.added_at, p.report_id, p.number LIMIT 30;
+
 -- name: incidents
 -- Live ones, those of a ticket, or a charger's latest; members come with their parent's id.
 SELECT i.id, i.code, i.severity, i.phase, i.detector, i.subject_kind, i.started_at, i.opened_at,
