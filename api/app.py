@@ -18,6 +18,7 @@ from api import (
     explain,
     history,
     live,
+    matters,
     meetings,
     models,
     planning,
@@ -77,7 +78,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(routes.router, routes.orders, history.router, live.router),
         *(explain.router, deliveries.router, alertmanager.orders),
         *(planning.router, planning.orders),
-        *(reporting.router, reporting.orders, meetings.router, meetings.orders),
+        *(reporting.router, reporting.orders),
+        *(meetings.router, meetings.orders, matters.router, matters.orders),
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])

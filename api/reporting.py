@@ -17,6 +17,7 @@ from pilewatch.workflow import audit
 from pilewatch.workflow.contacts import (
     BadContact,
     Contact,
+    Kind,
     Language,
     erase_contact,
     keep_contact,
@@ -64,10 +65,9 @@ async def _body(request: Request) -> bytes:
 # --- a report that is kept
 
 
-def leave_contact(ask: Asked, filed: Filed, contact: str | None, language: Language) -> None:
-    """Keep how the reporter may be reached. Raises `Problem` 422 where it cannot be kept."""
-    if contact is None:
-        return
+def leave_contact(ask: Asked, report_id: int, token: str, contact: str, language: Language) -> Kind:
+    """Keep how the reporter may be reached, and tell of which kind that is. Raises `Problem` 422
+    where it cannot be kept."""
     seal = seal_of(ask.context.settings.residents)
     if seal is None:
         raise Problem(422, "contact: this installation keeps none")
@@ -75,8 +75,8 @@ def leave_contact(ask: Asked, filed: Filed, contact: str | None, language: Langu
         kind, to = read_contact(contact)
     except BadContact as error:
         raise Problem(422, f"contact: {error}") from error
-    known = Contact(kind, to, filed.receipt_token, language)
-    keep_contact(ask.db, seal, ask.now, filed.report_id, known)
+    keep_contact(ask.db, seal, ask.now, report_id, Contact(kind, to, token, language))
+    return kind
 
 
 def filed_answer(ask: Asked, filed: Filed) -> dict[str, Any]:
@@ -106,18 +106,22 @@ def report_by_phone(body: shapes.PhoneRequest, ask: Ask) -> Any:
     place = place_of(ask, body.site, body.charger, body.connector)
     with ask.db.transaction():
         one_at_a_time(ask.db, body.id)
-        token = spoken_receipt(ask.db, body.id)
+        token = spoken_receipt(ask.db, "phone", body.id)
         said: dict[str, Any] = {**place, "code": body.code, "note": body.note}
-        filed = filed_before(ask, token, said) or file_report(
-            ask.db, ask.policy, ask.now, source="phone", **said, entered_by=ask.caller.id,
-            token=token,
-        )  # fmt: skip
-        leave_contact(ask, filed, body.contact, body.language)
-        about = {"ticket": filed.ticket_id, "code": body.code}
-        audit.record(
-            ask.db, ask.now, ask.caller.id, "report.phone", f"report/{filed.report_id}", None, about
-        )
+        filed = _filed_before(ask, token, said) or _file_call(ask, token, body, said)
     return {**filed_answer(ask, filed), "read_out": in_groups(token)}
+
+
+def _file_call(ask: Asked, token: str, body: shapes.PhoneRequest, said: dict[str, Any]) -> Filed:
+    who = ask.caller.id
+    filed = file_report(
+        ask.db, ask.policy, ask.now, source="phone", **said, entered_by=who, token=token
+    )
+    if body.contact is not None:
+        leave_contact(ask, filed.report_id, token, body.contact, body.language)
+    about = {"ticket": filed.ticket_id, "code": body.code}
+    audit.record(ask.db, ask.now, who, "report.phone", f"report/{filed.report_id}", None, about)
+    return filed
 
 
 def place_of(
@@ -138,7 +142,7 @@ def place_of(
     return {key: rows[0][key] for key in ("site_id", "charger_id", "connector_id")}
 
 
-def filed_before(ask: Asked, token: str, said: dict[str, Any]) -> Filed | None:
+def _filed_before(ask: Asked, token: str, said: dict[str, Any]) -> Filed | None:
     """The report that this receipt already belongs to. Raises `Problem` 409 where it said
     something else."""
     row = ask.db.execute(_SQL["report_by_receipt"], {"receipt": digest(token)}).fetchone()
@@ -291,9 +295,8 @@ def own_photo(token: Token, number: Number, ask: Ask) -> Any:
 def set_contact(token: Token, body: shapes.ContactRequest, request: Request, ask: Ask) -> Any:
     """Sealed, seen by no staff, and erased some weeks after the matter is closed."""
     count_word(request, ask)
-    filed = Filed(report_of(ask, token), token, None, False, 0)
-    leave_contact(ask, filed, body.contact, body.language)
-    return {"kind": read_contact(body.contact)[0]}
+    kind = leave_contact(ask, report_of(ask, token), token, body.contact, body.language)
+    return {"kind": kind}
 
 
 @router.delete(

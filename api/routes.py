@@ -447,7 +447,8 @@ def report(body: models.ReportRequest, request: Request, ask: Ask) -> Any:
             note=body.note,
             entered_by=ask.caller.id,
         )
-        leave_contact(ask, filed, body.contact, body.language)
+        if body.contact is not None:
+            leave_contact(ask, filed.report_id, filed.receipt_token, body.contact, body.language)
     return filed_answer(ask, filed)
 
 

@@ -126,7 +126,8 @@ def send(
             form=Shown(homepage, form_age_s(ask.db, ask.now, place["code"], shown)),
         )
         language: Language = "en" if language_of(request) == "en" else "zh-CN"
-        leave_contact(ask, filed, contact.strip() or None, language)
+        if contact.strip():
+            leave_contact(ask, filed.report_id, filed.receipt_token, contact, language)
         _keep(ask, filed.report_id, cleaned)
     return RedirectResponse(f"/r/{filed.receipt_token}{_told_of(refused)}", 303)
 

@@ -159,7 +159,7 @@ def raise_matter(
             **vars(about),
             note=text,
             entered_by=person_id,
-            token=spoken_receipt(db, id),
+            token=spoken_receipt(db, "matter", id),
         )
         told = {"report_id": filed.report_id, "ticket_id": filed.ticket_id, "state": "handed-on"}
         values |= {**told, "company_id": None, "owner_id": None, "deadline_at": None}

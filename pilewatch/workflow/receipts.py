@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from datetime import UTC, datetime
+from typing import Literal
 from uuid import UUID
 
 from pilewatch.store import queries
@@ -29,9 +30,9 @@ def form_age_s(db: Db, now: datetime, about: str, stamp: str) -> float | None:
     return (now - datetime.fromtimestamp(int(moment) / 1000, UTC)).total_seconds()
 
 
-def spoken_receipt(db: Db, id: UUID) -> str:
+def spoken_receipt(db: Db, kind: Literal["phone", "matter"], id: UUID) -> str:
     """Sixteen digits that belong to this client-made id: the same again for a repeat."""
-    number = int.from_bytes(_sign(db, f"receipt/{id}")[:16], "big")
+    number = int.from_bytes(_sign(db, f"receipt/{kind}/{id}")[:16], "big")
     return f"{number % 10**_DIGITS:0{_DIGITS}}"
 
 

@@ -47,6 +47,7 @@ def test_a_worker_enters_a_call_and_reads_the_receipt_out(world: World) -> None:
     again = world.ask("grid_worker", "POST", "/reports/phone", json=said)
     assert again.json()["receipt"] == told["receipt"]
     assert world.ask("operator", "GET", "/reports").json()["items"][0]["source"] == "phone"
+    assert len(world.db.execute("SELECT FROM audit").fetchall()) == 1
     other = world.ask("grid_worker", "POST", "/reports/phone", json={**said, "code": "vandalism"})
     assert (other.status_code, other.json()["detail"]) == (
         409,
@@ -153,7 +154,11 @@ def test_a_contact_is_left_changed_and_forgotten_by_its_owner(keeping: World) ->
     assert contact_of(world.db, seal, 1) is None
     assert world.ask(None, "DELETE", "/receipts/guess/contact").status_code == 404
     phone = {**MATTER, "id": str(uuid4()), "contact": "13800000000"}
+    called = world.ask("operator", "POST", "/reports/phone", json=phone).json()
+    assert contact_of(world.db, seal, 2) is not None
+    world.ask(None, "DELETE", f"/receipts/{called['receipt']}/contact")
     assert world.ask("operator", "POST", "/reports/phone", json=phone).status_code == 201
+    assert contact_of(world.db, seal, 2) is None, "a repeat brings nothing back"
     assert "13800000000" not in repr(world.db.execute("SELECT * FROM audit").fetchall())
 
 

@@ -199,8 +199,13 @@ def test_a_contact_is_sealed_bound_to_its_report_and_erased_in_time(community: C
     held = _say(c, pile=2, form=Form("x", 9))
     keep_contact(c.db, Seal([old]), NOW, held.report_id, contact)
     with c.db.transaction():
-        review_report(c.db, c.policy, NOW, held.report_id, person_id=c.worker, accept=False)
-    assert erase_contacts(c.db, c.policy, NOW + days) == 1
+        later = NOW + timedelta(days=1)
+        review_report(c.db, c.policy, later, held.report_id, person_id=c.worker, accept=False)
+    assert erase_contacts(c.db, c.policy, NOW + days) == 0
+    assert erase_contacts(c.db, c.policy, later + days) == 1
+    unseen = _say(c, pile=2, form=Form("x", 9))
+    keep_contact(c.db, Seal([old]), NOW, unseen.report_id, contact)
+    assert erase_contacts(c.db, c.policy, NOW + days) == 1, "what nobody reviews is not kept either"
     assert not erase_contact(c.db, held.report_id)
 
 

@@ -91,10 +91,11 @@ SELECT sealed FROM report_contact WHERE report_id = %(report_id)s;
 DELETE FROM report_contact WHERE report_id = %(report_id)s RETURNING report_id;
 
 -- name: erase_contacts
--- A merged ticket is never a report's own: its reports have moved on.
+-- A merged ticket is never a report's own: its reports have moved on. What nobody reviews is not
+-- kept for ever either.
 DELETE FROM report_contact k
 USING report r LEFT JOIN ticket t ON t.id = r.ticket_id
 WHERE r.id = k.report_id
-  AND (CASE WHEN t.id IS NULL THEN NOT r.accepted AND r.reviewed_at <= %(before)s
+  AND (CASE WHEN t.id IS NULL THEN coalesce(r.reviewed_at, r.reported_at) <= %(before)s
        ELSE t.state IN ('closed', 'rejected') AND t.closed_at <= %(before)s END)
 RETURNING k.report_id;
