@@ -166,10 +166,11 @@ def load_settings() -> Settings:
     if config and not Path(config).is_file():
         raise BadSettings(f"PILEWATCH_CONFIG names {config}, which is no file")
     for name in _SECRETS:
-        if path := os.environ.get(f"{name}_FILE"):
+        # Taken out: what names the file is no setting by itself.
+        if path := os.environ.pop(f"{name}_FILE", None):
             try:
-                os.environ[name] = Path(path).read_text().strip()
-            except OSError as error:
+                os.environ[name] = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
                 raise BadSettings(f"{name}_FILE: {error}") from error
     try:
         return Settings()
