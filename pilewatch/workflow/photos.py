@@ -78,11 +78,14 @@ def _made_anew(sent: bytes) -> Photo:
 
 
 def keep_photo(db: Db, now: datetime, report_id: int, sent: bytes, photo: Photo) -> int:
-    """Keep a cleaned photo of this report; gives its number, for a repeat the first one's.
+    """Keep a cleaned photo of this report, inside the caller's transaction; gives its number, for
+    a repeat the first one's.
 
     Raises `BadPhoto` where the report has as many as it may.
     """
     values = {"report_id": report_id, "sent": hashlib.sha256(sent).digest(), "now": now}
+    # Locked by a statement of its own, so that the next one sees what a twin has written.
+    db.execute(_SQL["lock_report"], {"id": report_id})
     row = db.execute(_SQL["room_for_photo"], values).fetchone()
     assert row is not None
     if row["same"] is not None:

@@ -1,6 +1,7 @@
 """Photos of residents: what is kept is a picture, and nothing else."""
 
 import struct
+import threading
 import zlib
 from io import BytesIO
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from pilewatch.store.pool import connect
 from pilewatch.workflow.photos import MOST_BYTES, BadPhoto, clean_photo, keep_photo, photo_of
 from pilewatch.workflow.reports import file_report
 from tests.workflow.conftest import NOW, Community
@@ -129,19 +131,33 @@ def test_damaged_bytes_are_refused_or_become_a_picture(seed: bytes, data: st.Dat
     assert max(photo.width, photo.height) <= 1600
 
 
-def test_a_report_has_three_photos_and_a_repeat_is_no_double(community: Community) -> None:
+def test_a_report_has_three_photos_and_a_repeat_is_no_double(
+    community: Community, plain_database_url: str
+) -> None:
     c = community
     place = {"site_id": c.site, "charger_id": c.chargers[0], "connector_id": None}
     with c.db.transaction():
         filed = file_report(c.db, c.policy, NOW, source="page", code="no-output", note=None,
                             **place)  # type: ignore[arg-type] # fmt: skip
     sent = [picture("PNG", (20 + number, 20)) for number in range(4)]
-    numbers = [
-        keep_photo(c.db, NOW, filed.report_id, sent[at], clean_photo(sent[at]))
-        for at in (0, 1, 0, 2)
-    ]
-    assert numbers == [1, 2, 1, 3]
+    numbers: list[int] = []
+    start = threading.Barrier(6)
+
+    def send(at: int) -> None:
+        photo = clean_photo(sent[at])
+        with connect(plain_database_url, application="race") as db:
+            start.wait()
+            with db.transaction():
+                numbers.append(keep_photo(db, NOW, filed.report_id, sent[at], photo))
+
+    threads = [threading.Thread(target=send, args=(at,)) for at in (0, 1, 0, 2, 1, 0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(numbers) == 6 and set(numbers) == {1, 2, 3}
     with pytest.raises(BadPhoto, match="3 photos"):
         keep_photo(c.db, NOW, filed.report_id, sent[3], clean_photo(sent[3]))
-    assert photo_of(c.db, filed.report_id, 3) == clean_photo(sent[2]).jpeg
+    kept = {photo_of(c.db, filed.report_id, number) for number in (1, 2, 3)}
+    assert kept == {clean_photo(one).jpeg for one in sent[:3]}
     assert photo_of(c.db, filed.report_id, 4) is None

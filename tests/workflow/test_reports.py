@@ -1,5 +1,6 @@
 """Doubt, reviews, contacts and the two questions, over a real database."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from pilewatch.policy import Reports
 from pilewatch.settings import Residents
+from pilewatch.store.pool import connect
 from pilewatch.workflow.contacts import (
     BadContact,
     Contact,
@@ -176,6 +178,29 @@ def test_a_no_joins_the_ticket_that_is_open_meanwhile(community: Community) -> N
     receipt = report_by_receipt(c.db, NOW, old.receipt_token)
     assert receipt is not None and receipt.ticket_id == new.ticket_id
     assert c.state(old.ticket_id or 0) == "closed"
+
+
+def test_of_neighbours_who_dispute_together_one_reopens_and_all_are_heard(
+    community: Community, plain_database_url: str
+) -> None:
+    c = community
+    filed = [_say(c) for _ in range(6)]
+    _close(c, filed[0].ticket_id)
+    start = threading.Barrier(6)
+
+    def dispute(token: str) -> None:
+        with connect(plain_database_url, application="race") as db:
+            start.wait()
+            with db.transaction():
+                answer_receipt(db, c.policy, NOW, token, charges_now=False)
+
+    threads = [threading.Thread(target=dispute, args=(one.receipt_token,)) for one in filed]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    said = c.timeline(filed[0].ticket_id or 0)[-6:]
+    assert sorted(said) == ["reopened", *["resident-disputed"] * 5]
 
 
 def test_a_contact_is_sealed_bound_to_its_report_and_erased_in_time(community: Community) -> None:

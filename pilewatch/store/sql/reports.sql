@@ -64,12 +64,9 @@ WHERE r.id < %(before)s
 ORDER BY r.id DESC LIMIT %(limit)s;
 
 -- name: room_for_photo
--- Locks the report, so that two at once do not both take the last place.
-SELECT r.id, (SELECT count(*) FROM report_photo p WHERE p.report_id = r.id) AS photos,
-       (SELECT coalesce(max(p.number), 0) + 1 FROM report_photo p WHERE p.report_id = r.id)
-           AS number,
-       (SELECT p.number FROM report_photo p WHERE p.report_id = r.id AND p.sent = %(sent)s) AS same
-FROM report r WHERE r.id = %(report_id)s FOR NO KEY UPDATE OF r;
+SELECT count(*) AS photos, coalesce(max(number), 0) + 1 AS number,
+       max(number) FILTER (WHERE sent = %(sent)s) AS same
+FROM report_photo WHERE report_id = %(report_id)s;
 
 -- name: add_photo
 INSERT INTO report_photo (report_id, number, added_at, sent, width, height, jpeg)
