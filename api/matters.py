@@ -183,7 +183,6 @@ def hand_on(
     response_model=shapes.MatterAnswer,
     summary="Answer a matter",
     **problems.for_staff(404, 409, 412),
-    operation_id="answer_matter",
 )
 def answer(
     id: Id, body: shapes.AnswerMatterRequest, response: Response, ask: Ask, if_match: IfMatch = None

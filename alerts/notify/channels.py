@@ -156,6 +156,8 @@ class Apprise:
 
     def test(self, receiver: Receiver) -> None:
         """A line that says so."""
+        if _TO in self._address.url:
+            raise NotSent("a way to residents is tested by a report of one's own")
         words = Words(receiver.language, self._public_url)
         self._notify(self._address.url, Message(words("test.title"), words("test.body")))
 

@@ -1,14 +1,22 @@
 """A reporter who has left a contact is asked, and the contact is found nowhere else."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 
-from alerts.notify.channels import open_channels
+from alerts.notify.channels import NotSent, open_channels
 from alerts.notify.dispatch import send_due, write_deliveries
 from alerts.notify.letters import Letters
-from alerts.notify.receivers import Address, Directory, Receiver
+from alerts.notify.receivers import (
+    Address,
+    BadReceivers,
+    Directory,
+    Receiver,
+    load_directory,
+)
+from pilewatch.clock import utc_now
 from pilewatch.workflow.contacts import Contact, Kind, Language, Seal, erase_contacts, keep_contact
 from pilewatch.workflow.desk import Actor, act
 from pilewatch.workflow.reports import answer_receipt, file_report
@@ -131,6 +139,27 @@ def test_nobody_is_asked_who_has_answered_or_is_not_to_be_reached_any_more(
         assert gateway.posts == []
         unsent = w.db.execute("SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL").fetchone()
         assert unsent == {"n": 0}
+
+
+def test_a_way_to_residents_is_no_alertmanager_and_gets_no_test(tmp_path: Path) -> None:
+    file = tmp_path / "notify.toml"
+    said = """
+        [channels.am]
+        kind = "alertmanager"
+        url_env = "AM"
+        [[receivers]]
+        name = "us"
+        channel = "am"
+        role = "resident"
+    """
+    file.write_text(said)
+    with pytest.raises(BadReceivers, match="us: an alertmanager writes to no residents"):
+        load_directory(file, environment={"AM": "http://127.0.0.1:1"})
+    file.write_text(said.replace('"alertmanager"', '"apprise"') + 'topics = ["report.asked"]')
+    directory = load_directory(file, environment={"AM": "mailto://127.0.0.1:1?to={to}"})
+    channels = open_channels(directory.addresses, PUBLIC, utc_now)
+    with pytest.raises(NotSent, match="a report of one's own"):
+        channels["am"].test(directory.receivers[0])
 
 
 def test_a_mail_server_that_names_whom_it_refuses_is_not_quoted(watched: Watched) -> None:
