@@ -47,6 +47,7 @@ from pilewatch.store.pool import Db
 from pilewatch.workflow.desk import ENGINE, Subject, act, get_ticket, open_ticket
 from pilewatch.workflow.downtime import end_plan, ended_plans, plan_incident
 from pilewatch.workflow.escalation import sweep_promises
+from pilewatch.workflow.questions import sweep_questions
 from pilewatch.workflow.tickets import (
     LIVE,
     POSSIBLE,
@@ -121,6 +122,7 @@ class Engine:
             turn.sweep()
             sweep_repaired(self.db, self.policy, now)
             sweep_promises(self.db, self.policy, now)
+            sweep_questions(self.db, now)
 
 
 class _Turn:

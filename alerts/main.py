@@ -16,12 +16,14 @@ from alerts.maintenance import maintain
 from alerts.metrics import Metrics
 from alerts.notify.channels import open_channels
 from alerts.notify.dispatch import send_due, write_deliveries
+from alerts.notify.letters import Letters
 from alerts.notify.receivers import Address, BadReceivers, Directory, load_directory
 from pilewatch.clock import Clock, utc_now
 from pilewatch.observability import serve_metrics, setup_logging
 from pilewatch.policy import BadPolicy, load_policy
 from pilewatch.settings import Settings
 from pilewatch.store.pool import Db, connect
+from pilewatch.workflow.contacts import erase_contacts, seal_of
 
 _LOG = structlog.get_logger()
 
@@ -38,6 +40,7 @@ class Process:
         self.metrics = Metrics(registry)
         self._directory = directory_of(settings)
         self._channels = open_channels(self._directory.addresses, settings.api.public_url, clock)
+        self._letters = Letters(seal_of(settings.residents), settings.api.public_url)
         self.stop = threading.Event()
         self.leading = threading.Event()
 
@@ -110,13 +113,14 @@ class Process:
         while write_deliveries(db, self._directory, self.clock()):
             pass
         rule = self.policy.delivery
-        while send_due(db, self._directory, self._channels, rule, self.clock()):
+        while send_due(db, self._directory, self._channels, rule, self.clock(), self._letters):
             if self.stop.is_set():
                 break
         self.metrics.look(db, self.clock())
 
     def _maintain(self, db: Db) -> None:
         maintain(db, self.settings, self.clock())
+        erase_contacts(db, self.policy, self.clock())
 
 
 def directory_of(settings: Settings) -> Directory:

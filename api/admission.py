@@ -6,6 +6,7 @@ have a connection would find no thread to go on with.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 from fastapi import HTTPException, Request
@@ -13,35 +14,46 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import Problem
+from pilewatch.workflow.photos import MOST_BYTES, MOST_PHOTOS
 
 _PATIENCE_S = 10.0
 _LARGEST = 256 * 1024
 """Bytes of a body: far more than any order needs."""
+_PHOTOS = (
+    (re.compile(r"/api/v1/receipts/[^/]+/photos"), MOST_BYTES),
+    (re.compile(r"/report/[^/]+|/r/[^/]+/photos"), MOST_PHOTOS * MOST_BYTES + _LARGEST),
+)
+"""Where photos are sent: a body as large as they may be."""
+
+
+def _largest(path: str) -> int:
+    return next((most for photos, most in _PHOTOS if photos.fullmatch(path)), _LARGEST)
 
 
 class Bounded:
-    """Middleware that refuses a too large body of the API as soon as that is known (413)."""
+    """Middleware that refuses a too large body as soon as that is known (413)."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and count what is read of it."""
-        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        largest = _largest(scope["path"])
         said = Headers(scope=scope).get("content-length", "")
         size = int(said) if said.isascii() and said.isdigit() else 0
 
         async def counting() -> Message:
             nonlocal size
-            if size <= _LARGEST:
+            if size <= largest:
                 message = await receive()
                 if message["type"] == "http.disconnect" or said:
                     return message
                 size += len(message.get("body", b""))
-            if size > _LARGEST:
-                raise HTTPException(413, f"a body has {_LARGEST} bytes at most")
+            if size > largest:
+                raise HTTPException(413, f"a body has {largest} bytes at most")
             return message
 
         await self.app(scope, counting, send)

@@ -19,9 +19,12 @@ from api import (
     explain,
     history,
     live,
+    matters,
+    meetings,
     models,
     planning,
     problems,
+    reporting,
     routes,
     uptime,
 )
@@ -79,6 +82,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(planning.router, planning.orders),
         *(uptime.router, uptime.orders),
         *(commands.router, commands.orders),
+        *(reporting.router, reporting.orders),
+        *(meetings.router, meetings.orders, matters.router, matters.orders),
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])

@@ -18,6 +18,7 @@ _TAGS = {
     "residents": "For everyone, without an account",
     "inspections": "Checks on the spot",
     "commands": "What chargers are told to do, and what they answer",
+    "meetings": "Bench meetings, the matters raised there, and what became of them",
     "planning": "Planned downtime, and silences of what is known",
     "uptime": "How much of the time what stands there could be used, by three rules",
     "operation": "For those who run it",

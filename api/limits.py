@@ -63,19 +63,10 @@ def count_word(request: Request, ask: Asked) -> None:
     rule = ask.policy.reports
     window = timedelta(seconds=rule.window_s)
     limits = [(window, rule.address_window), (_DAY, rule.address_day)]
-    _count(ask, f"address/{address}", limits, "from this address")
+    _count(ask, f"address/{address}", limits)
 
 
-def count_about(ask: Asked, charger_id: int | None) -> None:
-    """Count one anonymous word about this charger. Raises `Problem` 429 in a burst of them."""
-    if ask.caller.id is not None or charger_id is None:
-        return
-    rule = ask.policy.reports
-    limits = [(timedelta(seconds=rule.window_s), rule.charger_window)]
-    _count(ask, f"charger/{charger_id}", limits, "about this charger")
-
-
-def _count(ask: Asked, source: str, limits: list[tuple[timedelta, int]], what: str) -> None:
+def _count(ask: Asked, source: str, limits: list[tuple[timedelta, int]]) -> None:
     opened = [ask.now - (ask.now - _EPOCH) % length for length, _ in limits]
     full = ask.rows(
         "count_word",
@@ -88,7 +79,7 @@ def _count(ask: Asked, source: str, limits: list[tuple[timedelta, int]], what: s
         wait = math.ceil((full[0]["free_at"] - ask.now).total_seconds())
         raise Problem(
             429,
-            f"too many words {what}; try again in {wait} s",
+            f"too many words from this address; try again in {wait} s",
             headers={"Retry-After": str(max(1, wait))},
         )
 

@@ -137,6 +137,8 @@ class ReportRequest(_Request):
     connector: Port | None = Field(None, examples=[3])
     code: FaultCode = Field(examples=["no-output"])
     note: Text | None = Field(None, examples=["插上没反应"])
+    contact: Code | None = Field(None, description="A phone number or a mail address")
+    language: Literal["zh-CN", "en"] = "zh-CN"
 
 
 class AnswerRequest(_Request):
@@ -578,14 +580,29 @@ class ConnectorAnswer(BaseModel):
         return cls.model_validate(cls.model_json_schema()["examples"][0])
 
 
+class AskingAnswer(BaseModel):
+    """What the reporter is asked at this moment, now or weeks later; `charges` is the answer."""
+
+    kind: Literal["now", "later"]
+    charges: bool | None
+    again_at: datetime | None
+
+
 class ReceiptAnswer(BaseModel):
-    """What became of a report."""
+    """What became of a report. It `waits` for a review where it looked like spam; `others` have
+    reported the same; `photos` are their numbers."""
 
     model_config = _example(
         code="no-output",
         reported_at="2026-05-01T08:00:00Z",
         ticket_id=7,
         state="repaired",
+        waits=False,
+        dismissed=False,
+        others=2,
+        photos=[1],
+        contact=True,
+        asking={"kind": "now", "charges": None, "again_at": None},
         steps=[{"at": "2026-05-01T08:00:00Z", "action": "opened", "state": "open"}],
     )
 
@@ -593,20 +610,32 @@ class ReceiptAnswer(BaseModel):
     reported_at: datetime
     ticket_id: int | None
     state: str | None
+    waits: bool
+    dismissed: bool
+    others: int
+    photos: list[int]
+    contact: bool
+    asking: AskingAnswer | None
     steps: list[dict[str, Any]]
 
 
 class FiledAnswer(BaseModel):
-    """A kept report: the receipt is the key to its story."""
+    """A kept report: the receipt is the key to its story. Without `ticket_id` it waits for a
+    review; `others` have reported the same."""
 
     model_config = _example(
-        receipt="q7…", receipt_url="https://piles.example/r/q7…", ticket_id=7, joined=False
+        receipt="q7…",
+        receipt_url="https://piles.example/r/q7…",
+        ticket_id=7,
+        joined=True,
+        others=2,
     )
 
     receipt: str
     receipt_url: str
-    ticket_id: int
+    ticket_id: int | None
     joined: bool
+    others: int
 
 
 class InspectionAnswer(BaseModel):

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from api import models, problems, ticketing
 from api.context import Ask, Asked, Paged, Word, guard_cache, tag
 from api.idempotency import OnceRoute, once
-from api.limits import count_about, count_word
+from api.limits import count_word
 from api.models import Listed
 from api.people import RESIDENT
 from api.problems import Problem
+from api.reporting import filed_answer, leave_contact
 from api.rights import demand, scope
 from pilewatch.workflow.inspections import record_inspection
 from pilewatch.workflow.reports import Receipt, answer_receipt, file_report, report_by_receipt
@@ -433,7 +434,6 @@ def report(body: models.ReportRequest, request: Request, ask: Ask) -> Any:
         raise Problem(422, "a connector needs its charger")
     count_word(request, ask)
     place = _place(ask, body.site, body.charger, body.connector)
-    count_about(ask, place["charger_id"])
     with ask.db.transaction():
         filed = file_report(
             ask.db,
@@ -445,14 +445,11 @@ def report(body: models.ReportRequest, request: Request, ask: Ask) -> Any:
             connector_id=place["connector_id"],
             code=body.code,
             note=body.note,
+            entered_by=ask.caller.id,
         )
-    base = ask.context.settings.api.public_url.rstrip("/")
-    return {
-        "receipt": filed.receipt_token,
-        "receipt_url": f"{base}/r/{filed.receipt_token}",
-        "ticket_id": filed.ticket_id,
-        "joined": filed.joined,
-    }
+        if body.contact is not None:
+            leave_contact(ask, filed.report_id, filed.receipt_token, body.contact, body.language)
+    return filed_answer(ask, filed)
 
 
 @router.get(
@@ -464,7 +461,7 @@ def report(body: models.ReportRequest, request: Request, ask: Ask) -> Any:
 )
 def receipt(token: Token, ask: Ask) -> Any:
     """Each step of the ticket that the report came to."""
-    return _receipt(report_by_receipt(ask.db, token))
+    return _receipt(report_by_receipt(ask.db, ask.now, token))
 
 
 @orders.post(
@@ -490,6 +487,12 @@ def _receipt(found: Receipt | None) -> dict[str, Any]:
         "reported_at": found.reported_at,
         "ticket_id": found.ticket_id,
         "state": found.state,
+        "waits": found.waits,
+        "dismissed": found.dismissed,
+        "others": found.others,
+        "photos": found.photos,
+        "contact": found.contact,
+        "asking": found.asking and vars(found.asking),
         "steps": [
             {"at": line["at"], "action": line["action"], "state": line["to_state"]}
             for line in found.timeline

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from deploy import figures
+from deploy import contacts, figures
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
 from pilewatch.store.migrate import MigrationError, all_migrations, migrate
@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     inner = notify.add_subparsers(required=True, metavar="COMMAND")
     test = add("test", _notify_test, "send a test message to every receiver", inner)
     test.add_argument("--receiver", metavar="NAME", help="only to this one")
+    contacts.add_commands(add, commands)
     explain = add("explain", _explain, "why there is an incident: values, limit, consequences")
     explain.add_argument("incident", type=int)
     figures.register(add, commands)
@@ -328,6 +329,8 @@ _FIGURES = {
     "incidents": "SELECT count(*) AS n FROM incident WHERE phase IN ('open', 'clearing')",
     "tickets": "SELECT count(*) AS n FROM ticket "
     "WHERE state NOT IN ('closed', 'rejected', 'merged')",
+    "reports to review": "SELECT count(*) AS n FROM report "
+    "WHERE doubt <> '{}' AND reviewed_at IS NULL",
     "unsent": "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL AND due_at <= %(now)s",
     "dead letters": "SELECT count(*) AS n FROM delivery WHERE dead_at IS NOT NULL",
     "quarantine": "SELECT count(*) AS n FROM quarantine",

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
+from cryptography.fernet import Fernet
 
 from api.people import add_person, new_api_key, set_password
 from deploy.embedded import EmbeddedBroker, EmbeddedPostgres, free_port
@@ -149,7 +150,9 @@ def _start(
         loaded = load_registry(db, REGISTRY)
         keys, passwords = cast(db, folder)
     say(f"      {len(ran)} migrations ran; {loaded}")
-    where = Where(database.url, broker.port_v5, wanted.host, port)
+    where = Where(
+        database.url, broker.port_v5, wanted.host, port, contact_keys=contact_keys(folder)
+    )
     played = ("--seed", str(wanted.seed), "--speed", str(wanted.speed))
     truth = ("--truth", str(folder / "truth.jsonl"))
     made = programs(where, wanted.scenario, keys, *played, *truth)
@@ -216,6 +219,15 @@ def _write_secret(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1))
 
 
+def contact_keys(folder: Path) -> Path:
+    """The demo's own key for what residents leave, made at its first start."""
+    kept = folder / "contact-keys"
+    if not kept.exists():
+        kept.touch(mode=0o600)
+        kept.write_text(Fernet.generate_key().decode())
+    return kept
+
+
 @dataclass(frozen=True)
 class Where:
     """What the programs need to find each other."""
@@ -225,6 +237,7 @@ class Where:
     host: str
     port: int
     policy: Path = POLICY
+    contact_keys: Path | None = None
 
     @property
     def page(self) -> str:
@@ -245,6 +258,8 @@ def programs(where: Where, scenario: Path, keys: Path, *played: str) -> dict[str
         "PILEWATCH_API__PORT": str(where.port),
         "PILEWATCH_API__PUBLIC_URL": where.page,
     }
+    if where.contact_keys is not None:
+        shared["PILEWATCH_RESIDENTS__CONTACT_KEYS_FILE"] = str(where.contact_keys)
     people = ("--people", where.page, "--keys", str(keys))
     words: dict[str, tuple[str, ...]] = {
         "ingest": (),

@@ -222,12 +222,28 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reports(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much one network address, or everyone about one charger, may say without an account."""
+    """How much one network address may say without an account, what looks like spam, and when a
+    reporter is asked again.
+
+    Beyond `charger_window` words about one charger in a window, sent sooner than `min_form_s`
+    after the form was shown, or with a text that came `same_text` times within a day, a report
+    waits for a review. A contact is erased `contact_days` after its matter closed.
+    """
 
     window_s: Annotated[int, Meta(ge=1, le=86400)] = 600
     address_window: Annotated[int, Meta(ge=1)] = 10
     address_day: Annotated[int, Meta(ge=1)] = 30
     charger_window: Annotated[int, Meta(ge=1)] = 30
+    min_form_s: Annotated[float, Meta(ge=0, le=60)] = 1
+    same_text: Annotated[int, Meta(ge=1)] = 3
+    ask_again_days: Annotated[int, Meta(ge=1, le=366)] = 28
+    contact_days: Annotated[int, Meta(ge=0, le=366)] = 42
+
+
+class Meetings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Within how many days a matter that is not about charging is answered, if nobody says."""
+
+    answer_days: Annotated[int, Meta(ge=1, le=366)] = 15
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
@@ -251,6 +267,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     self_repair: SelfRepair = SelfRepair()
     delivery: Delivery = Delivery()
     reports: Reports = Reports()
+    meetings: Meetings = Meetings()
 
     def debounce_of(self, fault: Fault) -> timedelta:
         """How long this fault must last before it counts."""

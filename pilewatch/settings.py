@@ -8,7 +8,16 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
+from cryptography.fernet import Fernet
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -88,6 +97,23 @@ class Api(_Section):
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
 
 
+class Residents(_Section):
+    """What is kept of residents. `contact_keys` seal phone numbers and mail addresses: Fernet keys
+    separated by spaces, the first for new ones; without any, no contact is asked for."""
+
+    contact_keys: SecretStr | None = None
+
+    @field_validator("contact_keys")
+    @classmethod
+    def _fernet_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        for key in keys.get_secret_value().split() if keys is not None else ():
+            try:
+                Fernet(key)
+            except ValueError as error:
+                raise ValueError("no Fernet key; right would be 32 bytes in base64url") from error
+        return keys
+
+
 class Metrics(_Section):
     """Prometheus port of ingest and alerts (the API serves its own at /metrics); 0: none."""
 
@@ -107,6 +133,7 @@ class Settings(BaseSettings):
     ingest: Ingest = Ingest()
     alerts: Alerts = Alerts()
     api: Api = Api()
+    residents: Residents = Residents()
     metrics: Metrics = Metrics()
     log_format: Literal["json", "text"] = "text"
 
@@ -129,6 +156,7 @@ _SECRETS = {
     "PILEWATCH_DATABASE__URL",
     "PILEWATCH_MQTT__PASSWORD",
     "PILEWATCH_ALERTS__WEBHOOK_SECRET",
+    "PILEWATCH_RESIDENTS__CONTACT_KEYS",
 }
 
 
@@ -138,10 +166,11 @@ def load_settings() -> Settings:
     if config and not Path(config).is_file():
         raise BadSettings(f"PILEWATCH_CONFIG names {config}, which is no file")
     for name in _SECRETS:
-        if path := os.environ.get(f"{name}_FILE"):
+        # Taken out: what names the file is no setting by itself.
+        if path := os.environ.pop(f"{name}_FILE", None):
             try:
-                os.environ[name] = Path(path).read_text().strip()
-            except OSError as error:
+                os.environ[name] = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
                 raise BadSettings(f"{name}_FILE: {error}") from error
     try:
         return Settings()

@@ -7,12 +7,14 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import apprise
 import httpx
 import structlog
 
 from alerts.notify import alertmanager
+from alerts.notify.letters import Letter
 from alerts.notify.news import News
 from alerts.notify.receivers import Address, Receiver
 from alerts.notify.words import Message, Words
@@ -20,6 +22,7 @@ from pilewatch.clock import Clock
 
 _LOG = structlog.get_logger()
 _WAIT_S = 10.0
+_TO = "{to}"
 
 
 class NotSent(Exception):
@@ -35,6 +38,9 @@ class Channel(Protocol):
 
     def send(self, receiver: Receiver, key: str, news: Sequence[News]) -> None:
         """Send these news as one message. Raises `NotSent`."""
+
+    def write(self, letter: Letter, key: str) -> None:
+        """Send a letter to the person that it names. Raises `NotSent`."""
 
     def test(self, receiver: Receiver) -> None:
         """Send a message that says that it is a test. Raises `NotSent`."""
@@ -92,6 +98,10 @@ class Webhook:
             document = {"key": key, "topic": one.topic, "data": one.payload}
             self._post(self._address, key, document)
 
+    def write(self, letter: Letter, key: str) -> None:
+        """Topic `letter`, for a gateway that writes to people."""
+        self._post(self._address, key, {"key": key, "topic": "letter", **vars(letter)})
+
     def test(self, receiver: Receiver) -> None:
         """Topic `test`."""
         self._post(self._address, "test", {"key": "test", "topic": "test", "data": {}})
@@ -110,6 +120,10 @@ class Alertmanager:
         document = alertmanager.document(news, receiver.name, self._public_url)
         self._post(self._address, key, document)
 
+    def write(self, letter: Letter, key: str) -> None:
+        """It cannot."""
+        raise NotSent("an alertmanager writes to no residents")
+
     def test(self, receiver: Receiver) -> None:
         """A group without alerts."""
         self._post(
@@ -127,16 +141,29 @@ class Apprise:
     def send(self, receiver: Receiver, key: str, news: Sequence[News]) -> None:
         """All news in one message. The text ends with the key, for a reader of two copies."""
         message = Words(receiver.language, self._public_url).message(news)
-        self._notify(Message(message.title, f"{message.body}\n({key})"))
+        self._notify(self._address.url, Message(message.title, f"{message.body}\n({key})"))
+
+    def write(self, letter: Letter, key: str) -> None:
+        """To the person, who stands in the address at `{to}`."""
+        if _TO not in self._address.url:
+            raise NotSent(f"the channel's address has no {_TO}")
+        url = self._address.url.replace(_TO, quote(letter.to, safe="@+"))
+        try:
+            self._notify(url, Message(letter.title, letter.body))
+        except NotSent as error:
+            # Servers name in their answer whom they refuse.
+            raise NotSent(str(error).replace(letter.to, "…")) from None
 
     def test(self, receiver: Receiver) -> None:
         """A line that says so."""
+        if _TO in self._address.url:
+            raise NotSent("a way to residents is tested by a report of one's own")
         words = Words(receiver.language, self._public_url)
-        self._notify(Message(words("test.title"), words("test.body")))
+        self._notify(self._address.url, Message(words("test.title"), words("test.body")))
 
-    def _notify(self, message: Message) -> None:
+    def _notify(self, url: str, message: Message) -> None:
         sender = apprise.Apprise()
-        if not sender.add(self._address.url):
+        if not sender.add(url):
             raise NotSent("the channel's address is not one that apprise knows")
         # apprise tells its reason only to its log, whose warnings hold no address.
         capture: Any = apprise.LogCapture
@@ -145,7 +172,7 @@ class Apprise:
             said = log.getvalue().strip()
         if not arrived:
             first = said.splitlines()[0] if said else "refused"
-            raise NotSent(first.replace(self._address.url, "…")[:300])
+            raise NotSent(first.replace(url, "…")[:300])
 
 
 class Log:
@@ -156,6 +183,10 @@ class Log:
         for one in news:
             said = {k: v for k, v in one.payload.items() if v}
             _LOG.info("notification", key=key, topic=one.topic, **said)
+
+    def write(self, letter: Letter, key: str) -> None:
+        """A line, which does not tell to whom."""
+        _LOG.info("letter", key=key, title=letter.title)
 
     def test(self, receiver: Receiver) -> None:
         """A line."""

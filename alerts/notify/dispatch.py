@@ -9,6 +9,7 @@ import psycopg
 import structlog
 
 from alerts.notify.channels import Channel, NotSent
+from alerts.notify.letters import NO_LETTERS, Letters
 from alerts.notify.news import read_news
 from alerts.notify.receivers import Directory, Receiver
 from alerts.notify.routing import route
@@ -45,6 +46,7 @@ def send_due(
     channels: Mapping[str, Channel],
     rule: Delivery,
     now: datetime,
+    letters: Letters = NO_LETTERS,
 ) -> int:
     """Send what is due, each message marked by itself; gives how many arrived.
 
@@ -59,7 +61,7 @@ def send_due(
             continue
         receiver = directory.find(message["receiver"])
         try:
-            _send(db, receiver, channels, message)
+            _send(db, receiver, channels, message, letters)
         except NotSent as error:
             away.add(message["receiver"])
             _postpone(db, rule, message, error, now, forget=receiver is None)
@@ -71,13 +73,21 @@ def send_due(
 
 
 def _send(
-    db: Db, receiver: Receiver | None, channels: Mapping[str, Channel], message: dict[str, Any]
+    db: Db,
+    receiver: Receiver | None,
+    channels: Mapping[str, Channel],
+    message: dict[str, Any],
+    letters: Letters,
 ) -> None:
     if receiver is None:
         raise NotSent("the file of receivers no longer names it")
     try:
         news = read_news(db, message["outbox_ids"])
-        channels[receiver.channel].send(receiver, message["key"], news)
+        channel = channels[receiver.channel]
+        if receiver.role != "resident":
+            channel.send(receiver, message["key"], news)
+        for letter in letters.about(db, news) if receiver.role == "resident" else ():
+            channel.write(letter, message["key"])
     except (NotSent, psycopg.Error):
         raise
     except Exception as error:

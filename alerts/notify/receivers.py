@@ -21,7 +21,7 @@ from pilewatch.model import Severity
 
 Language = Literal["zh-CN", "en"]
 Name = Annotated[str, Meta(pattern=r"^[\w.-]{1,64}$")]
-_TOPIC = re.compile(r"(ticket|incident|\*)(\.[a-z-]+|\.\*)?")
+_TOPIC = re.compile(r"(ticket|incident|report|\*)(\.[a-z-]+|\.\*)?")
 
 
 class BadReceivers(ValueError):
@@ -47,13 +47,15 @@ class Channel(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Receiver(Struct, frozen=True, forbid_unknown_fields=True):
-    """One address with its own rules."""
+    """One address with its own rules. With the role `resident` it is a way to those who have left
+    a contact (of the kind `way`); the channel's address has `{to}` where that belongs."""
 
     name: Name
     channel: str
     language: Language = "zh-CN"
     person: str | None = None
-    role: Literal["repairer", "operator", "grid_worker", "community"] | None = None
+    role: Literal["repairer", "operator", "grid_worker", "community", "resident"] | None = None
+    way: Literal["phone", "email"] | None = None
     companies: list[str] = []
     areas: list[str] = []
     grids: list[str] = []
@@ -180,6 +182,8 @@ def _check(path: Path | None, receivers: list[Receiver], addresses: Mapping[str,
         if receiver.channel not in addresses:
             known = ", ".join(sorted(addresses)) or "none"
             raise BadReceivers(f"{where}: there is no channel {receiver.channel!r} (of: {known})")
+        if receiver.role == "resident" and addresses[receiver.channel].kind == "alertmanager":
+            raise BadReceivers(f"{where}: an alertmanager writes to no residents")
         for topic in receiver.topics:
             if not _TOPIC.fullmatch(topic):
                 raise BadReceivers(

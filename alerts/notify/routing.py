@@ -39,7 +39,7 @@ def route(news: Iterable[News], directory: Directory, now: datetime) -> Iterator
             if kind == "alertmanager" and one.topic not in MACHINE_TOPICS:
                 continue
             due = due_at(receiver, one.severity, now)
-            if kind != "apprise":
+            if kind != "apprise" or receiver.role == "resident":
                 key = one.key
             elif due > now:
                 key = f"digest/{receiver.name}/{due.isoformat()}"
@@ -52,13 +52,16 @@ def route(news: Iterable[News], directory: Directory, now: datetime) -> Iterator
 def concerns(receiver: Receiver, news: News) -> bool:
     """Whether all conditions of the receiver hold.
 
-    News that name the role they are for (an escalation) reach only receivers of that role.
+    News that name the role they are for (an escalation) reach only receivers of that role; those
+    of residents get nothing else.
     """
     meant = news.payload.get("to")
     return (
         receiver.wants(news.topic)
         and news.severity <= receiver.least_severity
         and (meant is None or receiver.role in (None, meant))
+        and (receiver.role != "resident" or meant == "resident")
+        and (receiver.way is None or receiver.way == news.payload.get("way"))
         and (receiver.person is None or receiver.person == news.assignee)
         and (not receiver.companies or news.company in receiver.companies)
         and (not receiver.areas or news.area in receiver.areas)

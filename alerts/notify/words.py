@@ -70,6 +70,10 @@ class Words:
         title = self("digest", severity=self(f"severity.{worst.severity}"), count=len(told))
         return Message(title, "\n\n".join(blocks))
 
+    def question(self, news: News, kind: str, link: str) -> str:
+        """What a reporter is asked, with the address of the receipt."""
+        return self(kind, fault=self(f"fault.{news.code}"), place=self._place(news), link=link)
+
     def title(self, news: News) -> str:
         """What happened, where."""
         return self(

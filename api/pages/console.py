@@ -188,6 +188,7 @@ def _ticket(
         incidents=[i for i in incidents if i["parent_id"] is None],
         members=[i for i in incidents if i["parent_id"] is not None],
         pictures=_pictures(ask, incidents),
+        photos=_rows(ask, "photos", ticket=id),
         timeline=timeline,
         # Each change is one version and one line, so these came after what the caller saw.
         missed=timeline[version:] if version is not None else [],

@@ -5,16 +5,30 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import segno
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
 from api.context import Ask, Asked
-from api.limits import count_about, count_word
+from api.limits import count_word
 from api.pages import views
 from api.pages.render import show, speech
+from api.pages.words import language_of
 from api.problems import Problem
+from api.reporting import Jpeg, leave_contact
 from pilewatch.store import queries
-from pilewatch.workflow.reports import answer_receipt, file_report, report_by_receipt
+from pilewatch.workflow.contacts import BadContact, Language, erase_contact, read_contact, seal_of
+from pilewatch.workflow.doubt import Form as Shown
+from pilewatch.workflow.photos import (
+    MOST_BYTES,
+    MOST_PHOTOS,
+    BadPhoto,
+    Photo,
+    clean_photo,
+    keep_photo,
+    photo_of,
+)
+from pilewatch.workflow.receipts import form_age_s, form_stamp, typed_receipt
+from pilewatch.workflow.reports import Receipt, answer_receipt, file_report, report_by_receipt
 
 router = APIRouter(include_in_schema=False)
 _SQL = queries.load("pages")
@@ -78,18 +92,25 @@ def send(
     port: Annotated[str, Form()] = "",
     fault: Annotated[str, Form()] = "",
     note: Annotated[str, Form()] = "",
+    contact: Annotated[str, Form()] = "",
+    photo: Annotated[list[UploadFile] | None, File()] = None,
+    shown: Annotated[str, Form()] = "",
+    homepage: Annotated[str, Form()] = "",
 ) -> Response:
-    """Keep the report; the receipt's address is the answer."""
+    """Keep the report; the receipt's address is the answer. A photo that cannot be used, or a
+    doubt, does not stop it. `homepage` is a field that no person sees."""
     place = _charger(ask, code)
     ports = _ports(ask, charger=place["code"])
     connector = views.chosen(ports, port)
     said = note.replace("\r\n", "\n").strip()
     if connector is views.NOT_CHOSEN or fault not in views.SAYINGS:
         return _ask_on(request, ask, place, port, fault, status=422)
-    if len(said) > _NOTE or "\0" in said:
-        return _ask_on(request, ask, place, port, fault, status=422, note=said[:_NOTE])
+    wrong = _wrong(ask, said, contact)
+    if wrong:
+        told = {"note": said[:_NOTE].replace("\0", ""), "contact": contact[:120]}
+        return _ask_on(request, ask, place, port, fault, status=422, wrong=wrong, **told)
     count_word(request, ask)
-    count_about(ask, place["id"])
+    cleaned, refused = _cleaned(photo or [])
     with ask.db.transaction():
         filed = file_report(
             ask.db,
@@ -101,8 +122,53 @@ def send(
             connector_id=connector["connector_id"] if connector else None,
             code=fault,
             note=said or None,
+            entered_by=ask.caller.id,
+            form=Shown(homepage, form_age_s(ask.db, ask.now, place["code"], shown)),
         )
-    return RedirectResponse(f"/r/{filed.receipt_token}", 303)
+        language: Language = "en" if language_of(request) == "en" else "zh-CN"
+        if contact.strip():
+            leave_contact(ask, filed.report_id, filed.receipt_token, contact, language)
+        _keep(ask, filed.report_id, cleaned)
+    return RedirectResponse(f"/r/{filed.receipt_token}{_told_of(refused)}", 303)
+
+
+def _wrong(ask: Asked, note: str, contact: str) -> str | None:
+    """Which field has to be written anew, by its word."""
+    if len(note) > _NOTE or "\0" in note:
+        return "note"
+    if not contact.strip():
+        return None
+    try:
+        read_contact(contact)
+    except BadContact:
+        return "contact"
+    return None if seal_of(ask.context.settings.residents) else "contact"
+
+
+def _cleaned(sent: list[UploadFile]) -> tuple[list[tuple[bytes, Photo]], str | None]:
+    """What can be used, and the word for what cannot."""
+    bodies = [body for file in sent if (body := file.file.read(MOST_BYTES + 1))]
+    refused = "many" if len(bodies) > MOST_PHOTOS else None
+    cleaned = []
+    for body in bodies[:MOST_PHOTOS]:
+        try:
+            cleaned.append((body, clean_photo(body)))
+        except BadPhoto as error:
+            refused = error.word
+    return cleaned, refused
+
+
+def _keep(ask: Asked, report_id: int, cleaned: list[tuple[bytes, Photo]]) -> str | None:
+    try:
+        for body, photo in cleaned:
+            keep_photo(ask.db, ask.now, report_id, body, photo)
+    except BadPhoto as error:
+        return error.word
+    return None
+
+
+def _told_of(refused: str | None) -> str:
+    return f"?photo={refused}" if refused else ""
 
 
 def _ask_on(
@@ -113,7 +179,9 @@ def _ask_on(
     fault: str | None,
     *,
     status: int = 200,
+    wrong: str | None = None,
     note: str = "",
+    contact: str = "",
 ) -> Response:
     ports = _ports(ask, charger=place["code"])
     if port is None and len(ports) == 1:
@@ -137,21 +205,45 @@ def _ask_on(
         sayings=views.SAYINGS,
         known=known,
         note=note,
-        too_long=status == 422 and bool(note),
+        contact=contact,
+        wrong=wrong,
         note_limit=_NOTE,
+        photo_limit=MOST_PHOTOS,
+        takes_contact=seal_of(ask.context.settings.residents) is not None,
+        shown=form_stamp(ask.db, ask.now, place["code"]) if step == "send" else "",
     )
 
 
+@router.get("/r")
+def find_receipt(
+    request: Request, ask: Ask, number: Annotated[str, Query(max_length=200)] = ""
+) -> Response:
+    """Where a receipt that was read out is typed in."""
+    token = typed_receipt(number)
+    if token and report_by_receipt(ask.db, ask.now, token) is not None:
+        return RedirectResponse(f"/r/{quote(token, safe='')}", 303)
+    t = speech(request, ask.now)
+    return show(request, t, "receipt_find.html", private=True, number=number, unknown=bool(token))
+
+
 @router.get("/r/{token}")
-def receipt(token: str, request: Request, ask: Ask) -> Response:
-    """What became of a report."""
-    found = report_by_receipt(ask.db, token)
-    if found is None:
-        raise Problem(404, "there is no such receipt")
+def receipt(token: str, request: Request, ask: Ask, photo: Text | None = None) -> Response:
+    """What became of a report. `photo` is why the one that was just sent cannot be used."""
+    found = _receipt(ask, token)
     place = _one(_rows(ask, "receipt_place", id=found.report_id))
     t = speech(request, ask.now, place["timezone"])
     story = views.receipt_story(found, place, ask.now)
-    page = show(request, t, "receipt.html", private=True, place=place, story=story, token=token)
+    page = show(
+        request,
+        t,
+        "receipt.html",
+        private=True,
+        place=place,
+        story=story,
+        token=token,
+        refused=photo if photo in views.PHOTO_WORDS else None,
+        photo_limit=MOST_PHOTOS,
+    )
     page.headers["X-Robots-Tag"] = "noindex"
     return page
 
@@ -165,13 +257,50 @@ def answer(
         raise Problem(422, "charges: yes or no")
     count_word(request, ask)
     with ask.db.transaction():
-        found = report_by_receipt(ask.db, token)
-        if found is None:
-            raise Problem(404, "there is no such receipt")
-        if found.state is None or found.state.value not in views.ASKABLE:
+        if _receipt(ask, token).asking is None:
             raise Problem(409, "there is no repair to confirm now")
         answer_receipt(ask.db, ask.policy, ask.now, token, charges_now=charges == "yes")
     return RedirectResponse(f"/r/{token}", 303)
+
+
+@router.post("/r/{token}/photos")
+def add_photos(
+    token: str,
+    request: Request,
+    ask: Ask,
+    photo: Annotated[list[UploadFile] | None, File()] = None,
+) -> Response:
+    """More pictures of the same fault."""
+    count_word(request, ask)
+    found = _receipt(ask, token)
+    cleaned, refused = _cleaned(photo or [])
+    with ask.db.transaction():
+        refused = _keep(ask, found.report_id, cleaned) or refused
+    return RedirectResponse(f"/r/{token}{_told_of(refused)}", 303)
+
+
+@router.get("/r/{token}/photos/{number}")
+def own_photo(token: str, number: int, ask: Ask) -> Response:
+    """A picture that the reporter sent."""
+    found = _receipt(ask, token)
+    jpeg = photo_of(ask.db, found.report_id, number) if number in found.photos else None
+    if jpeg is None:
+        raise Problem(404, "there is no such photo")
+    return Jpeg(jpeg)
+
+
+@router.post("/r/{token}/forget")
+def forget(token: str, ask: Ask) -> Response:
+    """The reporter does not want to be reached any more."""
+    erase_contact(ask.db, _receipt(ask, token).report_id)
+    return RedirectResponse(f"/r/{token}", 303)
+
+
+def _receipt(ask: Asked, token: str) -> Receipt:
+    found = report_by_receipt(ask.db, ask.now, token)
+    if found is None:
+        raise Problem(404, "there is no such receipt")
+    return found
 
 
 def _rows(ask: Asked, name: str, **values: Any) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from pilewatch.faultcodes import FAULTS
 from pilewatch.model import Effect
 from pilewatch.store.explanation import Chart
-from pilewatch.workflow.reports import Receipt
+from pilewatch.workflow.questions import Asking
+from pilewatch.workflow.reports import ASKABLE, Receipt
 from pilewatch.workflow.tickets import FINAL, possible
 
 Row = dict[str, Any]
@@ -22,8 +23,8 @@ SAYINGS = (
     *("reader-failure", "over-temperature", "internal-error"),
 )
 """What a resident can say with one tap, by fault code."""
-ASKABLE = frozenset({"repaired", "verified", "closed"})
-"""States in which the reporter is asked whether it charges now."""
+PHOTO_WORDS = ("large", "broken", "many")
+"""Why a photo cannot be used."""
 NOT_CHOSEN: Final[Row] = {}
 
 # --- residents
@@ -105,11 +106,13 @@ class Story:
 
     code: str
     reported_at: datetime
-    state: str | None
+    state: str
     steps: list[Row]
     others: int
-    asks: bool
-    confirmed: bool
+    asking: Asking | None
+    photos: list[int]
+    contact: bool
+    live: bool
     late: bool
     promised_at: datetime | None
 
@@ -117,18 +120,21 @@ class Story:
 def receipt_story(receipt: Receipt, place: Row, now: datetime) -> Story:
     """What the reporter is told."""
     steps = [line for line in receipt.timeline if line["action"] in _TOLD_TO_RESIDENTS]
-    state = receipt.state.value if receipt.state else None
-    last = next((s["action"] for s in reversed(steps)), None)
-    unrepaired = state is not None and state not in ASKABLE and receipt.state not in FINAL
+    if receipt.state is None:
+        steps = [{"action": "opened", "at": receipt.reported_at}]
+    waiting = "dismissed" if receipt.dismissed else "review"
+    unrepaired = receipt.state is not None and receipt.state not in ASKABLE | FINAL
     deadline = place["deadline_at"] if unrepaired else None
     return Story(
         code=receipt.code,
         reported_at=receipt.reported_at,
-        state=state,
+        state=receipt.state.value if receipt.state else waiting,
         steps=steps,
-        others=max(0, place["others"]),
-        asks=state in ASKABLE,
-        confirmed=last == "resident-confirmed",
+        others=receipt.others,
+        asking=receipt.asking,
+        photos=receipt.photos,
+        contact=receipt.contact,
+        live=unrepaired or receipt.waits,
         late=deadline is not None and deadline < now,
         promised_at=deadline,
     )

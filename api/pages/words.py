@@ -91,6 +91,14 @@ class Speech:
         )
         return str(get_datetime_format("medium", self._locale)).format(time, day)
 
+    def day(self, moment: datetime) -> str:
+        """The day at the place."""
+        return format_skeleton("MMMd", moment, tzinfo=self.zone, locale=self._locale)
+
+    def date(self, moment: datetime) -> str:
+        """The day with its year."""
+        return format_skeleton("yMMMd", moment, tzinfo=self.zone, locale=self._locale)
+
     def told(self, moment: str | None) -> str:
         """Day and time of what the timeline tells as text; a dash where there was none."""
         return "–" if moment is None else self.when(datetime.fromisoformat(moment))

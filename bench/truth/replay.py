@@ -250,7 +250,7 @@ class Replay:
                     self.db,
                     self.policy,
                     now,
-                    source="page",
+                    source="phone",
                     site_id=row["site_id"],
                     charger_id=charger.id,
                     connector_id=charger.connectors[met.connector],

@@ -16,8 +16,10 @@ from pilewatch.store import queries
 from pilewatch.store.pool import Db
 from pilewatch.workflow import tickets
 from pilewatch.workflow.promises import next_danger
+from pilewatch.workflow.questions import plan_questions, withdraw_questions
 from pilewatch.workflow.tickets import (
     Action,
+    Close,
     Comment,
     Entry,
     Escalate,
@@ -202,6 +204,10 @@ def act(
     if isinstance(action, Escalate):
         news |= entry.data
     _record(db, now, ticket.id, entry, actor, news)
+    if isinstance(action, Close):
+        plan_questions(db, policy, now, changed)
+    if isinstance(action, Reopen):
+        withdraw_questions(db, ticket.id)
     if isinstance(action, Merge):
         both = {"ticket_id": ticket.id, "into": action.into}
         db.execute(_SQL["move_reports"], both)

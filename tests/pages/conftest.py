@@ -1,23 +1,27 @@
 """A community behind the pages, and a real browser before them."""
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+from cryptography.fernet import Fernet
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.people import ROLES, add_person
-from pilewatch.settings import Database, Settings
+from pilewatch.settings import Alerts, Database, Residents, Settings
 from pilewatch.store.pool import Db
 from tests.workflow.conftest import Community
 
 PASSWORD = "correct horse"
+CONTACT_KEY = Fernet.generate_key().decode()
 
 
 class World:
@@ -32,7 +36,13 @@ class World:
         for role in ROLES:
             company = "c" if role == "repairer" else None
             add_person(db, role, role.title(), role, company=company, password=PASSWORD)
-        self.app: FastAPI = create_app(Settings(database=Database(url=url, pool_size=4)))
+        self.app: FastAPI = create_app(
+            Settings(
+                database=Database(url=url, pool_size=4),
+                alerts=Alerts(policy_file=Path(__file__).with_name("policy.toml")),
+                residents=Residents(contact_keys=CONTACT_KEY),
+            )
+        )
 
     def client(self, role: str | None = None, language: str = "en") -> TestClient:
         """A visitor, logged in as this role."""
@@ -46,6 +56,16 @@ class World:
             said = {"login": role, "password": PASSWORD}
             assert client.post("/login", data=said).status_code == 303
         return client
+
+    def report(self, client: TestClient, **said: str) -> str:
+        """A resident's report through the form, port 2 of C1; gives the receipt's address."""
+        told = {"port": "2", "fault": "no-output", **said}
+        page = client.get("/report/C1", params={"port": told["port"], "fault": told["fault"]})
+        stamp = re.search(r'name="shown" value="([^"]+)"', page.text)
+        assert stamp is not None
+        sent = client.post("/report/C1", data={**told, "shown": stamp[1]})
+        assert sent.status_code == 303, sent.text
+        return str(sent.headers["location"])
 
     def ticket(self, code: str = "relay-open", connector: int = 0) -> int:
         """An open ticket on a connector."""

@@ -14,7 +14,8 @@ ORDER BY received_at, observed_at, seq, charger_id, connector;
 
 -- name: reports
 SELECT reported_at AS at, source, site_id, charger_id, connector_id, code FROM report
-WHERE reported_at >= %(begins)s AND reported_at < %(ends)s ORDER BY id;
+WHERE reported_at >= %(begins)s AND reported_at < %(ends)s AND ticket_id IS NOT NULL
+ORDER BY id;
 
 -- name: inspections
 SELECT received_at AS at, id, charger_id, connector_id, person_id, inspected_at, passed,

@@ -37,12 +37,13 @@ WHERE c.code = %(code)s AND c.active;
 -- name: ports
 -- With the most urgent live ticket of the port or of its whole pile.
 SELECT c.code AS charger, c.label, c.kind, p.connector_id, p.number, p.shown, p.errors,
-       p.heard_at, t.code AS ticket_code, t.state AS ticket_state, t.deadline_at
+       p.heard_at, t.code AS ticket_code, t.state AS ticket_state, t.deadline_at,
+       (SELECT count(*) FROM report r WHERE r.ticket_id = t.id) AS reports
 FROM port_now(%(now)s, %(stopping)s) p
 JOIN charger c ON c.id = p.charger_id
 JOIN site s ON s.id = p.site_id
 LEFT JOIN LATERAL (
-    SELECT t.code, t.state, t.deadline_at FROM ticket t
+    SELECT t.id, t.code, t.state, t.deadline_at FROM ticket t
     WHERE t.state NOT IN ('closed', 'rejected', 'merged')
       AND ((t.subject_kind = 'connector' AND t.subject_id = p.connector_id)
            OR (t.subject_kind = 'charger' AND t.subject_id = c.id))
@@ -54,8 +55,7 @@ ORDER BY c.label, c.id, p.number;
 
 -- name: receipt_place
 SELECT s.code AS site, s.name AS site_name, c.code AS charger, c.label, n.number, a.timezone,
-       coalesce(s.repair_phone, co.phone) AS phone, t.deadline_at,
-       (SELECT count(*) FROM report o WHERE o.ticket_id = r.ticket_id) - 1 AS others
+       coalesce(s.repair_phone, co.phone) AS phone, t.deadline_at
 FROM report r
 JOIN site s ON s.id = r.site_id
 JOIN grid g ON g.id = s.grid_id
@@ -98,6 +98,10 @@ ORDER BY CASE WHEN %(live)s THEN t.severity END,
              CASE WHEN t.arrived_at IS NULL THEN t.arrive_by_at END, t.deadline_at) END,
          t.id DESC
 LIMIT %(limit)s;
+
+-- name: photos
+SELECT p.report_id, p.number, p.added_at FROM report_photo p JOIN report r ON r.id = p.report_id
+WHERE r.ticket_id = %(ticket)s ORDER BY p.added_at, p.report_id, p.number LIMIT 30;
 
 -- name: incidents
 -- Live ones, those of a ticket, or a charger's latest; members come with their parent's id.

@@ -152,13 +152,6 @@ LEFT JOIN LATERAL (
 ) back ON true
 WHERE k.connector_id = ANY(%(connectors)s);
 
--- name: add_report
-INSERT INTO report (receipt, source, site_id, charger_id, connector_id, code, note, reported_at,
-                    ticket_id)
-VALUES (%(receipt)s, %(source)s, %(site_id)s, %(charger_id)s, %(connector_id)s, %(code)s,
-        %(note)s, %(now)s, %(ticket_id)s)
-RETURNING id;
-
 -- name: joinable_ticket
 -- The live ticket that already speaks of what is reported: the same matter of the same thing, or
 -- one that puts the thing, or what it hangs on, out of order and so explains the complaint.
@@ -188,6 +181,7 @@ WITH looked AS (
     WHERE site_id = %(site_id)s AND charger_id IS NOT DISTINCT FROM %(charger_id)s
       AND connector_id IS NOT DISTINCT FROM %(connector_id)s
       AND reported_at > greatest(%(since)s, (SELECT inspected_at FROM looked))
+      AND (doubt = '{}' OR accepted)
 ), shown AS (
     SELECT bool_or(k.errors <> '[]' OR k.said = 'faulted') AS faulty,
            bool_or(NOT k.online OR k.stale) AS silent,
@@ -204,10 +198,6 @@ FROM said, shown;
 
 -- name: move_report
 UPDATE report SET ticket_id = %(ticket_id)s WHERE id = %(report_id)s;
-
--- name: report_by_receipt
-SELECT r.*, t.state FROM report r LEFT JOIN ticket t ON t.id = r.ticket_id
-WHERE r.receipt = %(receipt)s;
 
 -- name: timeline
 SELECT * FROM ticket_entry WHERE ticket_id = %(ticket_id)s ORDER BY id;

@@ -1,0 +1,1 @@
+"""Documents to print: their data here, their shape in Typst beside it."""
