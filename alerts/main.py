@@ -22,6 +22,7 @@ from pilewatch.observability import serve_metrics, setup_logging
 from pilewatch.policy import BadPolicy, load_policy
 from pilewatch.settings import Settings
 from pilewatch.store.pool import Db, connect
+from pilewatch.workflow.patrols import sweep_patrols
 
 _LOG = structlog.get_logger()
 
@@ -117,6 +118,7 @@ class Process:
 
     def _maintain(self, db: Db) -> None:
         maintain(db, self.settings, self.clock())
+        sweep_patrols(db, self.policy, self.clock())
 
 
 def directory_of(settings: Settings) -> Directory:

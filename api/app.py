@@ -25,6 +25,7 @@ from api import (
 )
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
+from api.fieldwork import patrols, posters
 from api.metrics import Measured, Metrics
 from api.pages import install as pages
 from pilewatch import __version__
@@ -75,6 +76,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(routes.router, routes.orders, history.router, live.router),
         *(explain.router, deliveries.router, alertmanager.orders),
         *(planning.router, planning.orders),
+        *(patrols.router, patrols.orders, posters.router, posters.orders),
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])

@@ -8,13 +8,23 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from pilewatch.pilecode import Keys, read_keys
 
 
 class BadSettings(ValueError):
@@ -88,6 +98,24 @@ class Api(_Section):
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
 
 
+class Posters(_Section):
+    """What signs the QR codes on the piles: lines of `ID SECRET`. The first signs, all are
+    believed; without any, no code can show that somebody stood there."""
+
+    keys: SecretStr | None = None
+
+    @field_validator("keys")
+    @classmethod
+    def _readable(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None:
+            read_keys(keys.get_secret_value())
+        return keys
+
+    def keyring(self) -> Keys:
+        """The keys, the signing one first."""
+        return () if self.keys is None else read_keys(self.keys.get_secret_value())
+
+
 class Metrics(_Section):
     """Prometheus port of ingest and alerts (the API serves its own at /metrics); 0: none."""
 
@@ -107,6 +135,7 @@ class Settings(BaseSettings):
     ingest: Ingest = Ingest()
     alerts: Alerts = Alerts()
     api: Api = Api()
+    posters: Posters = Posters()
     metrics: Metrics = Metrics()
     log_format: Literal["json", "text"] = "text"
 
@@ -129,6 +158,7 @@ _SECRETS = {
     "PILEWATCH_DATABASE__URL",
     "PILEWATCH_MQTT__PASSWORD",
     "PILEWATCH_ALERTS__WEBHOOK_SECRET",
+    "PILEWATCH_POSTERS__KEYS",
 }
 
 
