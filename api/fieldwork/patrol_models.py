@@ -1,6 +1,6 @@
 """What goes in and comes out around patrols; each with an example."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -225,6 +225,26 @@ class IntervalAnswer(BaseModel):
     due_at: datetime | None
     reasons: list[Reason]
     text: str
+
+
+class HarshDayRequest(_Request):
+    """A day on which the weather wore on the piles of an area."""
+
+    model_config = _example(area="wanhe", day="2026-07-12", kind="storm")
+
+    area: Code = Field(examples=["wanhe"])
+    day: date
+    kind: Literal["heat", "frost", "storm", "flood"]
+
+
+class HarshDayAnswer(BaseModel):
+    """A harsh day of an area."""
+
+    model_config = _example(area="wanhe", day="2026-07-12", kind="storm")
+
+    area: str
+    day: date
+    kind: str
 
 
 class ChecklistAnswer(BaseModel):

@@ -93,21 +93,18 @@ def enter(body: shapes.PlanRequest, ask: Ask, response: Response) -> Any:
     """Rounds are made by themselves, each in time; that of a survey at once."""
     demand(ask.caller, "plan")
     with _transaction(ask):
-        place = {"kind": body.scope, "code": body.code, "connector": None}
-        found = ask.db.execute(_PLANNING["scope_of"], place).fetchone()
-        if found is None:
-            raise Problem(422, f"code: there is no such {body.scope}")
-        _own(ask, body.scope, found["id"])
+        scope_id = _place(ask, body.scope, body.code)
+        _own(ask, body.scope, scope_id)
         made = Plan(
             name=body.name,
             kind=body.kind,
             purpose=body.purpose,
             scope_kind=body.scope,
-            scope_id=found["id"],
+            scope_id=scope_id,
             interval_days=body.interval_days,
             route=body.route,
             chargers=tuple(body.chargers),
-            worker_id=_worker(ask, body.worker, body.scope, found["id"]),
+            worker_id=_worker(ask, body.worker, body.scope, scope_id),
             first_due_at=body.first_due_at,
         )
         id = enter_plan(ask.db, ask.policy, ask.now, made, _person(ask))
@@ -262,6 +259,45 @@ def intervals(
             }
         )
     return page.answer([{"id": pile.id} for pile in piles], items)
+
+
+@router.get(
+    "/harsh-days",
+    response_model=Listed[shapes.HarshDayAnswer],
+    summary="Days of harsh weather",
+    **problems.for_staff(),
+)
+def harsh_days(
+    ask: Ask, area: Annotated[str, Query(max_length=64, description="Its code")]
+) -> dict[str, Any]:
+    """Those that count at present, latest first."""
+    demand(ask.caller, "read")
+    since = ask.now - timedelta(days=ask.policy.patrols.look_back_days)
+    values = {"area_id": _place(ask, "area", area), "since": since}
+    rows = ask.db.execute(_SQL["harsh_days"], values).fetchall()
+    return {"items": rows, "next_cursor": None}
+
+
+@orders.post(
+    "/harsh-days",
+    status_code=201,
+    response_model=shapes.HarshDayAnswer,
+    summary="Enter a day of harsh weather",
+    **problems.for_staff(),
+)
+def enter_harsh_day(body: shapes.HarshDayRequest, ask: Ask) -> Any:
+    """From a weather service's program or by hand; once more for a day replaces its kind."""
+    demand(ask.caller, "plan")
+    if abs((body.day - ask.now.date()).days) > 366:
+        raise Problem(422, "day: within a year from today")
+    with ask.db.transaction():
+        area = _place(ask, "area", body.area)
+        _own(ask, "area", area)
+        values = {**vars(body), "area_id": area, "person_id": _person(ask), "now": ask.now}
+        ask.db.execute(_SQL["add_harsh_day"], values)
+        after = body.model_dump(mode="json")
+        _audit(ask, "harsh-day.enter", f"area/{body.area}", None, after)
+    return body.model_dump()
 
 
 # --- checklists
@@ -461,6 +497,14 @@ def _version(if_match: str | None) -> int | None:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise Problem(412, "If-Match: use the ETag that came with it")
     return int(text)
+
+
+def _place(ask: Asked, kind: str, code: str) -> int:
+    values = {"kind": kind, "code": code, "connector": None}
+    row = None if "\0" in code else ask.db.execute(_PLANNING["scope_of"], values).fetchone()
+    if row is None:
+        raise Problem(422, f"there is no such {kind}")
+    return int(row["id"])
 
 
 def _own_plan(ask: Asked, id: int) -> dict[str, Any]:

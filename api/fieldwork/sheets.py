@@ -11,6 +11,7 @@ from api.pages.words import catalogue
 from pilewatch import paper
 from pilewatch.pilecode import Keys, address
 
+TEMPLATE = "poster.typ"
 LAYOUT = 1
 """Counts up with each change of `poster.typ` that makes what hangs outside outdated."""
 Size = Literal["a4", "a5"]
@@ -37,15 +38,20 @@ def content_of(pile: Mapping[str, Any], public_url: str) -> dict[str, Any]:
 
 def sheets(piles: Sequence[Mapping[str, Any]], keys: Keys, size: Size) -> bytes:
     """One page for the newest version of each pile, as it was made. Raises `MissingKey`."""
+    return paper.pdf("api.fieldwork", TEMPLATE, *drawing(piles, keys, size))
+
+
+def drawing(
+    piles: Sequence[Mapping[str, Any]], keys: Keys, size: Size
+) -> tuple[dict[str, Any], paper.Pictures]:
+    """The template's data and pictures."""
     pictures, told = {}, []
     for place, pile in enumerate(piles):
         content, name = pile["content"], f"qr-{place}.svg"
-        code = address(
-            content["public_url"], _key(keys, pile["key_id"]), pile["code"], pile["number"]
-        )
-        pictures[name] = _qr(code)
+        key = _key(keys, pile["key_id"])
+        pictures[name] = _qr(address(content["public_url"], key, pile["code"], pile["number"]))
         told.append({**content, "qr": name, **_numbered(content, pile["number"])})
-    return paper.pdf("api.fieldwork", "poster.typ", {"size": size, "piles": told}, pictures)
+    return {"size": size, "piles": told}, pictures
 
 
 def _phrases(language: str, kind: str) -> dict[str, Any]:

@@ -96,12 +96,14 @@ def round_wanted(rule: Patrols, dues: Sequence[Due], now: datetime) -> Wanted | 
     It is due when its first pile is, and takes along what falls due a little later. What is
     overdue already gets the usual lead anew.
     """
-    if not any(one.opens_at <= now for one in dues):
+    opened = [one for one in dues if one.opens_at <= now]
+    if not opened:
         return None
-    first = min(one.at for one in dues if one.opens_at <= now)
-    until = max(first, now) + timedelta(days=rule.together_days)
-    taken = tuple(one.charger_id for one in dues if one.opens_at <= now or one.at <= until)
-    return Wanted(taken, first if first > now else now + timedelta(days=rule.lead_days))
+    anew = now + timedelta(days=rule.lead_days)
+    until = max(now, min(one.at for one in opened)) + timedelta(days=rule.together_days)
+    taken = [one for one in dues if one.opens_at <= now or one.at <= until]
+    due_at = min(one.at if one.at > now else anew for one in taken)
+    return Wanted(tuple(one.charger_id for one in taken), due_at)
 
 
 def next_look(dues: Sequence[Due], now: datetime) -> datetime:
@@ -402,6 +404,7 @@ def _pile(row: dict[str, Any], now: datetime) -> Pile:
         failed_items=row["failed_items"],
         age_years=_years(row["installed_on"], now.date()),
         sessions_a_day=None if use is None else float(use),
+        harsh_days=row["harsh_days"],
     )
     place = Place(row["code"], row["site"], row["latitude"], row["longitude"])
     return Pile(

@@ -112,6 +112,16 @@ CREATE TABLE inspection_conflict (
     UNIQUE (inspection_id, digest)
 );
 
+-- Storm, flood, great heat: such days wear on piles, and shorten their intervals.
+CREATE TABLE harsh_day (
+    area_id    bigint NOT NULL REFERENCES area,
+    day        date NOT NULL,
+    kind       text NOT NULL CHECK (kind IN ('heat', 'frost', 'storm', 'flood')),
+    entered_by bigint NOT NULL REFERENCES person,
+    entered_at timestamptz NOT NULL,
+    PRIMARY KEY (area_id, day)
+);
+
 -- Each version of a pile's poster that was ever made; the newest is the one to hang there.
 CREATE TABLE poster (
     charger_id integer NOT NULL REFERENCES charger,

@@ -92,6 +92,9 @@ SELECT c.id, c.code, c.kind, s.code AS site, s.latitude, s.longitude, g.area_id,
            AND r.source <> 'patrol') AS reports,
        (SELECT count(*) FROM inspection i JOIN inspection_failure f ON f.inspection_id = i.id
         WHERE i.charger_id = c.id AND i.inspected_at >= %(since)s) AS failed_items,
+       (SELECT count(*) FROM harsh_day h
+        WHERE h.area_id = g.area_id AND h.day >= (%(since)s AT TIME ZONE a.timezone)::date
+          AND h.day <= (%(now)s AT TIME ZONE a.timezone)::date) AS harsh_days,
        port.sessions / nullif(port.ports, 0)
            / greatest(1, extract(epoch FROM %(now)s - %(since)s::timestamptz) / 86400)
            AS sessions_a_day,
@@ -101,6 +104,7 @@ SELECT c.id, c.code, c.kind, s.code AS site, s.latitude, s.longitude, g.area_id,
 FROM charger c
 JOIN site s ON s.id = c.site_id
 JOIN grid g ON g.id = s.grid_id
+JOIN area a ON a.id = g.area_id
 CROSS JOIN LATERAL (
     SELECT max(n.max_power_w) AS strongest_w, count(*) AS ports,
            sum((SELECT count(*) FROM charging_session h
@@ -328,6 +332,15 @@ JOIN person p ON p.id = i.person_id
 WHERE i.id = %(id)s
   AND (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s));
+
+-- name: add_harsh_day
+INSERT INTO harsh_day (area_id, day, kind, entered_by, entered_at)
+VALUES (%(area_id)s, %(day)s, %(kind)s, %(person_id)s, %(now)s)
+ON CONFLICT (area_id, day) DO UPDATE SET kind = excluded.kind;
+
+-- name: harsh_days
+SELECT a.code AS area, h.day, h.kind FROM harsh_day h JOIN area a ON a.id = h.area_id
+WHERE h.area_id = %(area_id)s AND h.day >= %(since)s::date ORDER BY h.day DESC;
 
 -- name: worker_of
 -- A grid worker who may walk there: one without any grid walks all.
