@@ -365,7 +365,7 @@ def test_each_piles_interval_is_shown_with_its_reasons_in_words(world: World) ->
     listed = world.ask("repairer", "GET", "/harsh-days?area=a").json()["items"]
     assert [row["kind"] for row in listed] == ["heat", "flood"]
     found = world.ask("operator", "GET", "/patrol-intervals?site=s&language=zh").json()["items"]
-    assert found[0]["text"] == "每 60 天一次（原为 90 天）：已用 9 年；恶劣天气 2 天"
+    assert found[0]["text"] == "每 59 天一次（原为 90 天）：已用 9 年；恶劣天气 2 天"
 
 
 def test_twenty_phones_that_hand_in_the_same_at_once_leave_it_once(world: World) -> None:
