@@ -41,20 +41,26 @@ def nearest_order(places: Sequence[Place]) -> list[Place]:
     for place in sorted(places, key=lambda p: (p.site, p.charger)):
         sites.setdefault(place.site, []).append(place)
     points = {
-        site: (found[0].latitude, found[0].longitude)
+        site: _point(found[0].latitude, found[0].longitude)
         for site, found in sites.items()
         if found[0].latitude is not None and found[0].longitude is not None
     }
     way: list[str] = []
-    left = dict(sorted(points.items()))
+    left, at = dict(points), (0.0, 0.0, 2.0)
     while left:
-        at = points[way[-1]] if way else None
-        site = min(left, key=lambda s: -(left[s][0] or 0) if at is None else _far(at, left[s]))
+        site = min(left, key=lambda s: _square(at, left[s]))
         way.append(site)
-        del left[site]
+        at = left.pop(site)
     way += [site for site in sites if site not in points]
     return [place for site in way for place in sites[site]]
 
 
-def _far(a: tuple[float | None, float | None], b: tuple[float | None, float | None]) -> float:
-    return metres(a[0] or 0, a[1] or 0, b[0] or 0, b[1] or 0)
+def _point(latitude: float, longitude: float) -> tuple[float, float, float]:
+    """On a globe of radius 1: the shortest chord is the shortest way."""
+    up, round_ = radians(latitude), radians(longitude)
+    return cos(up) * cos(round_), cos(up) * sin(round_), sin(up)
+
+
+def _square(a: tuple[float, float, float], b: tuple[float, float, float]) -> float:
+    x, y, z = a[0] - b[0], a[1] - b[1], a[2] - b[2]
+    return x * x + y * y + z * z

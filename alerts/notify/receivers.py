@@ -58,7 +58,9 @@ class Receiver(Struct, frozen=True, forbid_unknown_fields=True):
     areas: list[str] = []
     grids: list[str] = []
     sites: list[str] = []
-    topics: list[str] = msgspec.field(default_factory=lambda: ["ticket.*", "round.*"])
+    topics: list[str] = msgspec.field(
+        default_factory=lambda: ["ticket.*", "round.missed", "round.partly"]
+    )
     least_severity: Severity = Severity.NOTICE
     quiet: Quiet | None = None
     digest_minutes: Annotated[int, Meta(ge=1, le=7 * 1440)] | None = None

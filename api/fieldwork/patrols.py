@@ -30,7 +30,7 @@ from pilewatch.workflow.patrols import (
     read_piles,
     reasons_of,
 )
-from pilewatch.workflow.visits import BadVisit, Visit, Worker, read_visit, take_visit
+from pilewatch.workflow.visits import BadVisit, Visit, Worker, hold_rounds, read_visit, take_visit
 
 router = APIRouter(prefix="/api/v1", tags=["patrols"], dependencies=[Depends(guard_cache)])
 orders = APIRouter(
@@ -43,7 +43,7 @@ orders = APIRouter(
 _SQL = queries.load("patrols")
 _PLANNING = queries.load("planning")
 _ALL = 2**63 - 1
-_ROUNDS, _STOPS = 50, 1000
+_ROUNDS, _STOPS = 200, 1000
 """So much of a worker's tasks is sent at once."""
 Id = Annotated[int, Path(ge=1, le=2**53, description="Its number")]
 IfMatch = Annotated[str | None, Header(description="its ETag; 412 if it has changed")]
@@ -380,7 +380,8 @@ def sync(body: shapes.SyncRequest, ask: Ask) -> Any:
             visits.append((place, read_visit(raw)))
         except BadVisit as error:
             results[place] = _refused(raw.get("id"), 422, error.problems)
-    # Always in one order, so that two phones with the same piles do not wait for each other.
+    # With an Idempotency-Key all of it is one transaction.
+    hold_rounds(ask.db, [visit for _, visit in visits])
     for place, visit in sorted(visits, key=lambda v: (v[1].charger, v[1].inspected_at, v[0])):
         results[place] = _take(ask, visit)
     return {"results": results}

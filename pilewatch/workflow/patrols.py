@@ -62,7 +62,7 @@ class Due:
 class Wanted:
     """The round to open now: its piles, and when it is due."""
 
-    charger_ids: tuple[int, ...]
+    charger_ids: frozenset[int]
     due_at: datetime
 
 
@@ -103,7 +103,7 @@ def round_wanted(rule: Patrols, dues: Sequence[Due], now: datetime) -> Wanted | 
     until = max(now, min(one.at for one in opened)) + timedelta(days=rule.together_days)
     taken = [one for one in dues if one.opens_at <= now or one.at <= until]
     due_at = min(one.at if one.at > now else anew for one in taken)
-    return Wanted(tuple(one.charger_id for one in taken), due_at)
+    return Wanted(frozenset(one.charger_id for one in taken), due_at)
 
 
 def next_look(dues: Sequence[Due], now: datetime) -> datetime:
@@ -123,11 +123,14 @@ def interval_of(rule: Patrols, purpose: Purpose, planned: int, pile: Pile) -> In
 def enter_plan(db: Db, policy: Policy, now: datetime, plan: Plan, person_id: int) -> int:
     """A new plan, with its round where one is due. Raises `ValueError` for an impossible one."""
     _check(policy.patrols, plan.purpose, plan.kind, plan.interval_days)
+    if plan.kind == "survey" and plan.first_due_at <= now:
+        raise ValueError("first_due_at: a survey is due in the future")
     _check_order(db, asdict(plan))
     values = {**asdict(plan), "chargers": list(plan.chargers), "person_id": person_id, "now": now}
     row = db.execute(_SQL["add_plan"], values).fetchone()
     assert row is not None
-    open_round(db, policy, now, row["id"])
+    if open_round(db, policy, now, row["id"]) is None and plan.kind == "survey":
+        raise ValueError(f"the {plan.scope_kind} has no active pile to survey")
     return int(row["id"])
 
 
@@ -231,13 +234,13 @@ def open_round(db: Db, policy: Policy, now: datetime, plan_id: int) -> int | Non
     )
     if plan["kind"] == "survey":
         db.execute(_SQL["look_again"], {"id": plan_id, "look_at": None})
-        wanted = Wanted(tuple(pile.id for pile in piles), plan["first_due_at"])
+        wanted = Wanted(frozenset(pile.id for pile in piles), plan["first_due_at"])
         return _open(db, now, plan, piles, {}, wanted) if piles else None
     days = plan["interval_days"]
     found = {pile.id: interval_of(rule, plan["purpose"], days, pile) for pile in piles}
     dues = [due(rule, p, found[p.id], plan["first_due_at"]) for p in piles if not p.under_way]
     wanted_now = round_wanted(rule, dues, now)
-    taken = set() if wanted_now is None else set(wanted_now.charger_ids)
+    taken = frozenset() if wanted_now is None else wanted_now.charger_ids
     at = next_look([one for one in dues if one.charger_id not in taken], now)
     db.execute(_SQL["look_again"], {"id": plan_id, "look_at": at})
     return None if wanted_now is None else _open(db, now, plan, piles, found, wanted_now)
@@ -261,11 +264,12 @@ def _open(
         },
     ).fetchone()
     assert row is not None
-    chosen = {pile.place.charger: pile for pile in piles if pile.id in set(wanted.charger_ids)}
+    chosen = {pile.place.charger: pile for pile in piles if pile.id in wanted.charger_ids}
     places = [pile.place for pile in chosen.values()]
     given = plan["route"] == "given"
     way = given_order(places, plan["chargers"]) if given else nearest_order(places)
     lists: dict[tuple[int, str], int] = {}
+    stops = []
     for number, place in enumerate(way, 1):
         pile = chosen[place.charger]
         kind = charger_type(pile.kind, pile.strongest_w)
@@ -281,7 +285,9 @@ def _open(
             "interval_days": None if found is None else found.days,
             "reasons": Jsonb(reasons_of(found)),
         }
-        db.execute(_SQL["add_stop"], stop)
+        stops.append(stop)
+    with db.cursor() as cursor:
+        cursor.executemany(_SQL["add_stop"], stops)
     tell(db, now, row["id"], "opened")
     return int(row["id"])
 

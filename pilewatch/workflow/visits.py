@@ -5,7 +5,7 @@ that could be read is lost.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import isfinite
@@ -105,6 +105,13 @@ def read_visit(raw: object) -> Visit:
     return visit
 
 
+def hold_rounds(db: Db, visits: Iterable[Visit]) -> None:
+    """Lock what these may fill until the caller's transaction ends; before anything else of it."""
+    wanted = [(visit.charger, visit.round) for visit in visits]
+    values = {"chargers": [c for c, _ in wanted], "named": [r for _, r in wanted if r is not None]}
+    db.execute(_SQL["lock_rounds"], values)
+
+
 def take_visit(
     db: Db, policy: Policy, keys: Keys, now: datetime, worker: Worker, visit: Visit
 ) -> Taken:
@@ -116,6 +123,7 @@ def take_visit(
     place = db.execute(_SQL["visited"], {"code": visit.charger, "grids": worker.grids}).fetchone()
     if place is None:
         raise NotFound(f"charger {visit.charger} in your grids")
+    hold_rounds(db, [visit])
     digest = _digest(worker, visit)
     known = _known(db, now, worker, visit, digest)
     if known is not None:

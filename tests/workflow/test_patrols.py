@@ -8,6 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.notify.news import read_news
+from alerts.notify.receivers import Receiver
+from alerts.notify.routing import concerns
+from alerts.notify.words import Words
 from pilewatch.checklist import shipped
 from pilewatch.policy import Patrols
 from pilewatch.store.pool import Db
@@ -143,6 +147,24 @@ def test_a_round_that_was_not_walked_is_missed_on_record_and_comes_again(ward: W
     ]  # fmt: skip
 
 
+def test_a_missed_round_is_told_in_both_languages_to_those_of_its_place(ward: Ward) -> None:
+    ward.plan(scope_kind="grid", scope_id=1)
+    ward.sweep(4)
+    ward.inspect(0, 5)
+    ward.sweep(11.1)
+    rows = ward.db.execute("SELECT id FROM outbox WHERE topic = 'round.partly'").fetchall()
+    [news] = read_news(ward.db, [row["id"] for row in rows])
+    assert (news.grid, news.area, news.site) == ("g", "a", None)
+    assert concerns(Receiver("x", "log", grids=["g"]), news)
+    assert not concerns(Receiver("x", "log", sites=["s"]), news)
+    chinese = Words("zh-CN", "https://x").message([news])
+    assert chinese.title == "[提示] 巡查只完成一部分：round of S"
+    assert chinese.body.splitlines()[1] == "已查 1 台，共 3 台"
+    english = Words("en", "https://x").message([news])
+    assert english.title.endswith("Round was done only in part: round of S")
+    assert english.body.splitlines()[0].startswith("Due: May 11")
+
+
 def test_what_comes_after_the_end_is_kept_as_late_and_changes_no_state(ward: Ward) -> None:
     ward.plan()
     ward.sweep(4)
@@ -227,6 +249,7 @@ def test_an_impossible_plan_is_refused_with_what_would_be_right(ward: Ward) -> N
         ({"interval_days": None}, "right would be 1 to 90"),
         ({"purpose": "electrical", "interval_days": 366}, "right would be 1 to 365"),
         ({"kind": "survey"}, "a survey is one round"),
+        ({"kind": "survey", "interval_days": None, "first_due_at": NOW}, "due in the future"),
         ({"chargers": ("C0", "X1")}, "X1 is no active pile of this site"),
     ]
     for other, told in wrong:
@@ -271,7 +294,7 @@ def test_a_round_takes_what_is_open_and_is_due_before_any_of_it(dues: list[Due])
     if wanted is None:
         assert not opened
         return
-    assert opened <= set(wanted.charger_ids) and opened
+    assert opened <= wanted.charger_ids and opened
     taken = [one.at for one in dues if one.charger_id in wanted.charger_ids]
     assert wanted.due_at > NOW
     assert wanted.due_at <= min(at if at > NOW else NOW + RULE.lead_days * DAY for at in taken)

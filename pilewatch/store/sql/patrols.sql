@@ -85,59 +85,78 @@ ORDER BY p.id DESC LIMIT %(limit)s;
 -- name: piles
 -- Each pile of a scope with what speaks against it since `since`, and its last inspection that
 -- counts. `under_way`: an open round of the plan has it already.
-SELECT c.id, c.code, c.kind, s.code AS site, s.latitude, s.longitude, g.area_id,
-       port.strongest_w, last.at AS last_at, c.installed_on,
-       coalesce(fault.codes, '{}') AS faults,
-       (SELECT count(*) FROM report r WHERE r.charger_id = c.id AND r.reported_at >= %(since)s
-           AND r.source <> 'patrol') AS reports,
-       (SELECT count(*) FROM inspection i JOIN inspection_failure f ON f.inspection_id = i.id
-        WHERE i.charger_id = c.id AND i.inspected_at >= %(since)s) AS failed_items,
-       (SELECT count(*) FROM harsh_day h
-        WHERE h.area_id = g.area_id AND h.day >= (%(since)s AT TIME ZONE a.timezone)::date
-          AND h.day <= (%(now)s AT TIME ZONE a.timezone)::date) AS harsh_days,
-       port.sessions / nullif(port.ports, 0)
+WITH here AS MATERIALIZED (
+    SELECT c.id, c.code, c.kind, c.installed_on, s.code AS site, s.latitude, s.longitude,
+           g.area_id
+    FROM charger c
+    JOIN site s ON s.id = c.site_id
+    JOIN grid g ON g.id = s.grid_id
+    WHERE c.active AND c.id > %(after)s
+      AND (%(scope_kind)s::text IS NULL OR CASE %(scope_kind)s
+           WHEN 'area' THEN g.area_id WHEN 'grid' THEN g.id ELSE s.id END = %(scope_id)s)
+      AND (%(site)s::text IS NULL OR s.code = %(site)s)
+      AND (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
+      AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
+    ORDER BY c.id LIMIT %(limit)s
+), port AS (
+    SELECT n.charger_id, max(n.max_power_w) AS strongest_w, count(*) AS ports
+    FROM here JOIN connector n ON n.charger_id = here.id WHERE n.active GROUP BY 1
+), used AS (
+    SELECT n.charger_id, count(*) AS sessions
+    FROM here JOIN connector n ON n.charger_id = here.id
+    JOIN charging_session h ON h.connector_id = n.id
+    WHERE n.active AND h.ended_at >= %(since)s GROUP BY 1
+), one AS (
+    SELECT i.charger_id, i.code FROM incident i
+    WHERE i.charger_id IN (SELECT id FROM here) AND i.opened_at >= %(since)s
+      AND i.planned_by IS NULL AND i.parent_id IS NULL AND i.phase <> 'dismissed'
+    UNION ALL
+    SELECT t.charger_id, t.code FROM ticket t
+    WHERE t.charger_id IN (SELECT id FROM here) AND t.opened_at >= %(since)s
+      AND t.state NOT IN ('rejected', 'merged')
+      AND NOT EXISTS (SELECT FROM incident i WHERE i.ticket_id = t.id)
+), fault AS (
+    SELECT charger_id, jsonb_object_agg(code, n) AS codes
+    FROM (SELECT charger_id, code, count(*) AS n FROM one GROUP BY 1, 2) counted GROUP BY 1
+), said AS (
+    SELECT r.charger_id, count(*) AS reports FROM report r
+    WHERE r.charger_id IN (SELECT id FROM here) AND r.reported_at >= %(since)s
+      AND r.source <> 'patrol' GROUP BY 1
+), failed AS (
+    SELECT i.charger_id, count(*) AS items
+    FROM inspection i JOIN inspection_failure f ON f.inspection_id = i.id
+    WHERE i.charger_id IN (SELECT id FROM here) AND i.inspected_at >= %(since)s GROUP BY 1
+), last AS (
+    SELECT i.charger_id, max(i.inspected_at) AS at
+    FROM inspection i JOIN checklist l ON l.id = i.checklist_id
+    WHERE i.charger_id IN (SELECT id FROM here) AND l.purpose = %(purpose)s AND i.complete
+      AND i.presence IS DISTINCT FROM 'wrong-pile'
+      AND (NOT %(presence_required)s OR i.presence = 'proven') GROUP BY 1
+), harsh AS (
+    SELECT h.area_id, count(*) AS days FROM harsh_day h JOIN area a ON a.id = h.area_id
+    WHERE h.day >= (%(since)s AT TIME ZONE a.timezone)::date
+      AND h.day <= (%(now)s AT TIME ZONE a.timezone)::date GROUP BY 1
+), under_way AS (
+    SELECT t.charger_id FROM patrol_stop t JOIN patrol_round o ON o.id = t.round_id
+    WHERE o.plan_id = %(plan_id)s AND o.state = 'open'
+)
+SELECT here.id, here.code, here.kind, here.site, here.latitude, here.longitude, here.area_id,
+       here.installed_on, port.strongest_w, last.at AS last_at,
+       coalesce(fault.codes, '{}') AS faults, coalesce(said.reports, 0) AS reports,
+       coalesce(failed.items, 0) AS failed_items, coalesce(harsh.days, 0) AS harsh_days,
+       coalesce(used.sessions, 0)::double precision / port.ports
            / greatest(1, extract(epoch FROM %(now)s - %(since)s::timestamptz) / 86400)
            AS sessions_a_day,
-       EXISTS (SELECT FROM patrol_stop t JOIN patrol_round o ON o.id = t.round_id
-               WHERE t.charger_id = c.id AND o.plan_id = %(plan_id)s AND o.state = 'open')
-           AS under_way
-FROM charger c
-JOIN site s ON s.id = c.site_id
-JOIN grid g ON g.id = s.grid_id
-JOIN area a ON a.id = g.area_id
-CROSS JOIN LATERAL (
-    SELECT max(n.max_power_w) AS strongest_w, count(*) AS ports,
-           sum((SELECT count(*) FROM charging_session h
-                WHERE h.connector_id = n.id AND h.ended_at >= %(since)s)) AS sessions
-    FROM connector n WHERE n.charger_id = c.id AND n.active
-) port
-LEFT JOIN LATERAL (
-    SELECT jsonb_object_agg(code, n) AS codes FROM (
-        SELECT code, count(*) AS n FROM (
-            SELECT i.code FROM incident i
-            WHERE i.charger_id = c.id AND i.opened_at >= %(since)s AND i.planned_by IS NULL
-              AND i.parent_id IS NULL AND i.phase <> 'dismissed'
-            UNION ALL
-            SELECT t.code FROM ticket t
-            WHERE t.charger_id = c.id AND t.opened_at >= %(since)s
-              AND t.state NOT IN ('rejected', 'merged')
-              AND NOT EXISTS (SELECT FROM incident i WHERE i.ticket_id = t.id)
-        ) one GROUP BY code
-    ) counted
-) fault ON true
-LEFT JOIN LATERAL (
-    SELECT max(i.inspected_at) AS at FROM inspection i JOIN checklist l ON l.id = i.checklist_id
-    WHERE i.charger_id = c.id AND l.purpose = %(purpose)s AND i.complete
-      AND i.presence IS DISTINCT FROM 'wrong-pile'
-      AND (NOT %(presence_required)s OR i.presence = 'proven')
-) last ON true
-WHERE c.active AND c.id > %(after)s
-  AND (%(scope_kind)s::text IS NULL OR CASE %(scope_kind)s
-       WHEN 'area' THEN g.area_id WHEN 'grid' THEN g.id ELSE s.id END = %(scope_id)s)
-  AND (%(site)s::text IS NULL OR s.code = %(site)s)
-  AND (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
-  AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
-ORDER BY c.id LIMIT %(limit)s;
+       here.id IN (SELECT charger_id FROM under_way) AS under_way
+FROM here
+LEFT JOIN port ON port.charger_id = here.id
+LEFT JOIN used ON used.charger_id = here.id
+LEFT JOIN fault ON fault.charger_id = here.id
+LEFT JOIN said ON said.charger_id = here.id
+LEFT JOIN failed ON failed.charger_id = here.id
+LEFT JOIN last ON last.charger_id = here.id
+LEFT JOIN harsh ON harsh.area_id = here.area_id
+ORDER BY here.id;
 
 -- name: add_round
 INSERT INTO patrol_round (plan_id, number, worker_id, opened_at, due_at)
@@ -190,6 +209,15 @@ SELECT p.name, p.kind, o.due_at, o.state,
        (SELECT count(*) FROM patrol_stop t WHERE t.round_id = o.id) AS stops,
        (SELECT count(inspection_id) FROM patrol_stop t WHERE t.round_id = o.id) AS done
 FROM patrol_round o JOIN patrol_plan p ON p.id = o.plan_id WHERE o.id = %(id)s;
+
+-- name: lock_rounds
+-- The rounds that inspections of these piles may fill, always in one order and before any ticket,
+-- so that two phones do not wait for each other.
+SELECT o.id FROM patrol_round o
+WHERE (o.state = 'open' OR o.id = ANY(%(named)s)) AND EXISTS (
+    SELECT FROM patrol_stop t JOIN charger c ON c.id = t.charger_id
+    WHERE t.round_id = o.id AND c.code = ANY(%(chargers)s))
+ORDER BY o.id FOR NO KEY UPDATE;
 
 -- name: stops_to_fill
 -- Stops that an inspection of this pile fills: those of open rounds that had opened by then, and
