@@ -424,8 +424,12 @@ def _take(ask: Asked, visit: Visit) -> dict[str, Any]:
 
 
 def _refused(id: object, status: int, problems: list[str]) -> dict[str, Any]:
-    named = None if id is None else str(id)[:64].encode("utf-8", "replace").decode()
-    return {"id": named, "status": status, "outcome": "refused", "problems": problems}
+    named, told = None if id is None else _printable(str(id)[:64]), map(_printable, problems)
+    return {"id": named, "status": status, "outcome": "refused", "problems": list(told)}
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 # --- shapes

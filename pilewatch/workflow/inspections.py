@@ -146,7 +146,11 @@ class _Visit:
     def judge_claims(self, live: Sequence[Mapping[str, Any]], recorded: Recorded) -> None:
         """Claimed repairs of this pile: proved, sent back, or left to other evidence."""
         failed = {self._matter(failure) for failure in self.found.failures}
-        said = {"inspection": str(self.id), "passed": self.found.passed}
+        said = {
+            "inspection": str(self.id),
+            "passed": self.found.passed,
+            "test_charge": bool(self.found.tested),
+        }
         for row in live:
             matter = (row["subject_kind"], row["subject_id"], row["family"])
             claimed = row["state"] == "repaired" and row["claimed_at"] <= self.inspected_at
@@ -229,12 +233,12 @@ class _Visit:
     def _settled(self, failure: Failure) -> bool:
         """Whether its repair was proved before the phone could tell of it."""
         kind, subject_id, family = self._matter(failure)
-        values: dict[str, Any] = {
+        values = {
             "subject_kind": kind.value,
             "subject_id": subject_id,
             "family": family,
+            "inspected_at": self.inspected_at,
         }
-        values |= {"inspected_at": self.inspected_at}
         return self.db.execute(_PATROLS["settled_after"], values).fetchone() is not None
 
     def _matter(self, failure: Failure) -> tuple[SubjectKind, int, str]:

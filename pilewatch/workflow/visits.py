@@ -97,9 +97,9 @@ def read_visit(raw: object) -> Visit:
         raise BadVisit([str(error)]) from error
     if b"\\u0000" in text:
         raise BadVisit(["the character NUL cannot be kept"])
-    numbers = (visit.latitude, visit.longitude, visit.accuracy_m)
+    numbers = [visit.latitude, visit.longitude, visit.accuracy_m, *(a.value for a in visit.answers)]
     if not all(isfinite(n) for n in numbers if n is not None):
-        raise BadVisit(["latitude, longitude and accuracy_m are numbers"])
+        raise BadVisit(["a value or coordinate is no finite number"])
     if visit.inspected_at < _EARLIEST:
         raise BadVisit(["inspected_at: before 2020; set the phone's clock"])
     return visit
