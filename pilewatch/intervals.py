@@ -5,6 +5,7 @@ from math import floor, isfinite
 from typing import Literal
 
 from pilewatch.faultcodes import FAULTS
+from pilewatch.model import Severity
 from pilewatch.policy import Patrols
 
 Word = Literal["faults", "reports", "failed-items", "age", "use", "weather"]
@@ -64,7 +65,7 @@ def _reasons(rule: Patrols, seen: Evidence) -> tuple[Reason, ...]:
     grown = _beyond(seen.age_years, rule.young_years)
     used = _beyond(seen.sessions_a_day, rule.usual_sessions_a_day)
     harsh = seen.harsh_days or 0
-    fault_weight = sum(n * by_severity[FAULTS[code].severity - 1] for code, n in seen.faults)
+    fault_weight = sum(n * by_severity[_severity(code) - 1] for code, n in seen.faults)
     found = (
         Reason("faults", sum(n for _, n in seen.faults), fault_weight, seen.faults),
         Reason("reports", seen.reports, seen.reports * weights.report),
@@ -75,6 +76,11 @@ def _reasons(rule: Patrols, seen: Evidence) -> tuple[Reason, ...]:
     )
     heavy = [reason for reason in found if reason.weight > 0]
     return tuple(sorted(heavy, key=lambda reason: -reason.weight))
+
+
+def _severity(code: str) -> int:
+    """A code that only another version of the program knows counts as a notice."""
+    return FAULTS[code].severity if code in FAULTS else Severity.NOTICE
 
 
 def _beyond(amount: float | None, usual: float) -> float:

@@ -201,21 +201,27 @@ def _check_order(db: Db, plan: dict[str, Any]) -> None:
 
 def sweep_patrols(db: Db, policy: Policy, now: datetime) -> None:
     """Close the rounds whose time is over, and open what is due; each its own transaction."""
+    while _close_next(db, policy, now):
+        pass
+    while _open_next(db, policy, now):
+        pass
+
+
+def _close_next(db: Db, policy: Policy, now: datetime) -> bool:
     grace = timedelta(hours=policy.patrols.sync_grace_hours)
-    more = True
-    while more:
-        with db.transaction():
-            rows = db.execute(_SQL["rounds_to_close"], {"now": now, "grace": grace}).fetchall()
-            for row in rows:
-                _close_missed(db, now, row["id"], row["plan_id"])
-            more = bool(rows)
-    more = True
-    while more:
-        with db.transaction():
-            plans = db.execute(_SQL["plans_to_look_at"], {"now": now}).fetchall()
-            for row in plans:
-                open_round(db, policy, now, row["id"])
-            more = bool(plans)
+    with db.transaction():
+        row = db.execute(_SQL["round_to_close"], {"now": now, "grace": grace}).fetchone()
+        if row is not None:
+            _close_missed(db, now, row["id"], row["plan_id"])
+    return row is not None
+
+
+def _open_next(db: Db, policy: Policy, now: datetime) -> bool:
+    with db.transaction():
+        row = db.execute(_SQL["plan_to_look_at"], {"now": now}).fetchone()
+        if row is not None:
+            open_round(db, policy, now, row["id"])
+    return row is not None
 
 
 def open_round(db: Db, policy: Policy, now: datetime, plan_id: int) -> int | None:

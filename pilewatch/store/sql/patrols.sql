@@ -44,9 +44,9 @@ RETURNING id;
 -- name: lock_plan
 SELECT * FROM patrol_plan WHERE id = %(id)s FOR NO KEY UPDATE;
 
--- name: plans_to_look_at
+-- name: plan_to_look_at
 SELECT id FROM patrol_plan WHERE look_at <= %(now)s
-ORDER BY look_at, id LIMIT 50 FOR NO KEY UPDATE SKIP LOCKED;
+ORDER BY look_at, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
 
 -- name: look_again
 UPDATE patrol_plan SET look_at = %(look_at)s WHERE id = %(id)s;
@@ -169,10 +169,10 @@ INSERT INTO patrol_stop (round_id, charger_id, place, checklist_id, interval_day
 VALUES (%(round_id)s, %(charger_id)s, %(place)s, %(checklist_id)s, %(interval_days)s,
         %(reasons)s);
 
--- name: rounds_to_close
+-- name: round_to_close
 SELECT id, plan_id, due_at FROM patrol_round
 WHERE state = 'open' AND due_at + %(grace)s <= %(now)s
-ORDER BY id LIMIT 200 FOR NO KEY UPDATE SKIP LOCKED;
+ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
 
 -- name: lock_round
 SELECT id, plan_id, opened_at, due_at, state, worker_id, version FROM patrol_round
