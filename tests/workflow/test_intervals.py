@@ -58,6 +58,8 @@ def test_danger_to_people_weighs_more_than_a_notice() -> None:
         for code in ("ground-fault", "relay-open", "weak-signal")
     ]
     assert days == sorted(days) and len(set(days)) == 3
+    newer = interval(RULE, 90, 90, Evidence(faults=(("a-newer-programs-code", 2),)))
+    assert newer.days == days[-1]
 
 
 def test_evidence_makes_no_interval_shorter_than_the_policys_shortest() -> None:
