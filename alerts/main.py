@@ -24,6 +24,7 @@ from pilewatch.policy import BadPolicy, load_policy
 from pilewatch.settings import Settings
 from pilewatch.store.pool import Db, connect
 from pilewatch.workflow.contacts import erase_contacts, seal_of
+from pilewatch.workflow.patrols import sweep_patrols
 
 _LOG = structlog.get_logger()
 
@@ -121,6 +122,7 @@ class Process:
     def _maintain(self, db: Db) -> None:
         maintain(db, self.settings, self.clock())
         erase_contacts(db, self.policy, self.clock())
+        sweep_patrols(db, self.policy, self.clock())
 
 
 def directory_of(settings: Settings) -> Directory:

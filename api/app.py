@@ -30,6 +30,7 @@ from api import (
 )
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
+from api.fieldwork import patrols, posters
 from api.metrics import Measured, Metrics
 from api.pages import install as pages
 from pilewatch import __version__
@@ -84,6 +85,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(commands.router, commands.orders),
         *(reporting.router, reporting.orders),
         *(meetings.router, meetings.orders, matters.router, matters.orders),
+        *(patrols.router, patrols.orders, posters.router, posters.orders),
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])

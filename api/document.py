@@ -19,6 +19,8 @@ _TAGS = {
     "inspections": "Checks on the spot",
     "commands": "What chargers are told to do, and what they answer",
     "meetings": "Bench meetings, the matters raised there, and what became of them",
+    "patrols": "Planned rounds of inspections, and a worker's offline day",
+    "posters": "What hangs at each pile, and whether it is the present version",
     "planning": "Planned downtime, and silences of what is known",
     "uptime": "How much of the time what stands there could be used, by three rules",
     "operation": "For those who run it",

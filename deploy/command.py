@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from deploy import contacts, figures
+from deploy import contacts, fieldwork, figures
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
 from pilewatch.store.migrate import MigrationError, all_migrations, migrate
@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     secret = add("password", _set_password, "set a person's password for the login page", inner)
     secret.add_argument("login")
     new.add_argument("--grid", action="append", default=[], help="a grid worker's grid, by code")
+    fieldwork.add_commands(add, commands)
     notify = commands.add_parser("notify", help="who is told of incidents and tickets")
     inner = notify.add_subparsers(required=True, metavar="COMMAND")
     test = add("test", _notify_test, "send a test message to every receiver", inner)

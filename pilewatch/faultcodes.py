@@ -74,6 +74,8 @@ _ROWS: tuple[Fault, ...] = (
     Fault("controller-memory", "controller", 2, _D),
     Fault("insulation", "leakage", 1, _O),
     Fault("blocked", "blocked", 3, _N),
+    Fault("extinguisher-missing", "extinguisher", 2, _N, idle_proves=False),
+    Fault("poster-missing", "poster", 3, _N, idle_proves=False),
 )
 
 WHOLE_CHARGER = frozenset(
@@ -81,6 +83,7 @@ WHOLE_CHARGER = frozenset(
         *("smoke-fire", "water-ingress", "tilt-impact", "emergency-stop", "reader-failure"),
         *("payment-terminal", "display-failure", "controller-memory", "reboot-loop"),
         *("over-voltage", "under-voltage", "phase-loss", "clock-wrong", "weak-signal"),
+        *("extinguisher-missing", "poster-missing"),
     }
 )
 """Faults of the cabinet: reported by each of its ports, they are one fault, not twenty."""

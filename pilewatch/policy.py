@@ -19,6 +19,7 @@ Seconds = Annotated[float, Meta(ge=0, le=366 * 86400)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 PromiseHours = Annotated[float, Meta(gt=0, le=5 * 8784)]
 Severity = Annotated[int, Meta(ge=1, le=3)]
+Weight = Annotated[float, Meta(ge=0, le=100)]
 Promise = Literal["accept", "arrive", "repair"]
 PROMISES: tuple[Promise, ...] = ("accept", "arrive", "repair")
 
@@ -246,6 +247,49 @@ class Meetings(Struct, frozen=True, forbid_unknown_fields=True):
     answer_days: Annotated[int, Meta(ge=1, le=366)] = 15
 
 
+class Weights(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much each kind of evidence counts against a pile. A sum of 1 halves its interval."""
+
+    people_fault: Weight = 1.0
+    equipment_fault: Weight = 0.5
+    notice_fault: Weight = 0.1
+    report: Weight = 0.2
+    failed_item: Weight = 0.25
+    year_of_age: Weight = 0.1
+    session_a_day: Weight = 0.05
+    harsh_day: Weight = 0.05
+
+
+class Patrols(Struct, frozen=True, forbid_unknown_fields=True):
+    """Inspections at least as often as the rules want, and oftener where evidence says so.
+
+    Statutory: a patrol every three months and an electrical test every year (Beijing's rules for
+    e-bike charging places). A round opens `lead_days` before it is due and takes along what falls
+    due within `together_days` after that. Age counts beyond `young_years`, use beyond
+    `usual_sessions_a_day` for each port. What was done in time may arrive within
+    `sync_grace_hours` after the round was due: phones are offline. Further from the pile than
+    `near_m` (and the phone's accuracy) its code is taken for a picture. With `presence_required` an
+    inspection counts for its round, and proves a repair, only where the pile's code was scanned.
+    """
+
+    patrol_days: Annotated[int, Meta(ge=1, le=92)] = 90
+    electrical_days: Annotated[int, Meta(ge=1, le=366)] = 365
+    shortest_days: Annotated[int, Meta(ge=1, le=90)] = 14
+    look_back_days: Annotated[int, Meta(ge=1, le=730)] = 60
+    lead_days: Annotated[int, Meta(ge=1, le=30)] = 7
+    together_days: Annotated[int, Meta(ge=0, le=30)] = 7
+    young_years: Annotated[float, Meta(ge=0)] = 5
+    usual_sessions_a_day: Annotated[float, Meta(ge=0)] = 3
+    sync_grace_hours: Annotated[float, Meta(ge=0, le=240)] = 24
+    near_m: Annotated[float, Meta(gt=0)] = 300
+    presence_required: bool = False
+    weights: Weights = Weights()
+
+    def longest_days(self, purpose: str) -> int:
+        """What the rules allow at most."""
+        return self.electrical_days if purpose == "electrical" else self.patrol_days
+
+
 class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole policy of an installation. `areas` has other deadlines, by an area's code."""
 
@@ -268,6 +312,7 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     delivery: Delivery = Delivery()
     reports: Reports = Reports()
     meetings: Meetings = Meetings()
+    patrols: Patrols = Patrols()
 
     def debounce_of(self, fault: Fault) -> timedelta:
         """How long this fault must last before it counts."""

@@ -25,6 +25,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from pilewatch.pilecode import Keys, read_keys
+
 
 class BadSettings(ValueError):
     """The settings cannot be used; `str()` names each wrong key, its place and the reason."""
@@ -114,6 +116,24 @@ class Residents(_Section):
         return keys
 
 
+class Posters(_Section):
+    """What signs the QR codes on the piles: lines of `ID SECRET`. The first signs, all are
+    believed; without any, no code can show that somebody stood there."""
+
+    keys: SecretStr | None = None
+
+    @field_validator("keys")
+    @classmethod
+    def _readable(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None:
+            read_keys(keys.get_secret_value())
+        return keys
+
+    def keyring(self) -> Keys:
+        """The keys, the signing one first."""
+        return () if self.keys is None else read_keys(self.keys.get_secret_value())
+
+
 class Metrics(_Section):
     """Prometheus port of ingest and alerts (the API serves its own at /metrics); 0: none."""
 
@@ -134,6 +154,7 @@ class Settings(BaseSettings):
     alerts: Alerts = Alerts()
     api: Api = Api()
     residents: Residents = Residents()
+    posters: Posters = Posters()
     metrics: Metrics = Metrics()
     log_format: Literal["json", "text"] = "text"
 
@@ -157,6 +178,7 @@ _SECRETS = {
     "PILEWATCH_MQTT__PASSWORD",
     "PILEWATCH_ALERTS__WEBHOOK_SECRET",
     "PILEWATCH_RESIDENTS__CONTACT_KEYS",
+    "PILEWATCH_POSTERS__KEYS",
 }
 
 

@@ -21,7 +21,7 @@ from pilewatch.model import Severity
 
 Language = Literal["zh-CN", "en"]
 Name = Annotated[str, Meta(pattern=r"^[\w.-]{1,64}$")]
-_TOPIC = re.compile(r"(ticket|incident|report|\*)(\.[a-z-]+|\.\*)?")
+_TOPIC = re.compile(r"(ticket|incident|report|round|\*)(\.[a-z-]+|\.\*)?")
 
 
 class BadReceivers(ValueError):
@@ -60,7 +60,9 @@ class Receiver(Struct, frozen=True, forbid_unknown_fields=True):
     areas: list[str] = []
     grids: list[str] = []
     sites: list[str] = []
-    topics: list[str] = msgspec.field(default_factory=lambda: ["ticket.*"])
+    topics: list[str] = msgspec.field(
+        default_factory=lambda: ["ticket.*", "round.missed", "round.partly"]
+    )
     least_severity: Severity = Severity.NOTICE
     quiet: Quiet | None = None
     digest_minutes: Annotated[int, Meta(ge=1, le=7 * 1440)] | None = None

@@ -76,6 +76,11 @@ class Words:
 
     def title(self, news: News) -> str:
         """What happened, where."""
+        if news.topic.startswith("round."):
+            severity, topic = self(f"severity.{news.severity}"), self(f"topic.{news.topic}")
+            return self(
+                "round.title", severity=severity, topic=topic, name=news.payload.get("name")
+            )
         return self(
             "title",
             severity=self(f"severity.{news.severity}"),
@@ -92,6 +97,11 @@ class Words:
 
     def _lines(self, news: News) -> list[str]:
         lines = []
+        if news.topic.startswith("round."):
+            due = datetime.fromisoformat(news.payload["due_at"])
+            lines.append(self("round.due", when=self.when(due, news.timezone)))
+            count = {key: news.payload.get(key) for key in ("done", "stops")}
+            return [*lines, self("round.count", **count)]
         if news.topic == "ticket.escalated":
             promise = self(f"promise.{news.payload.get('promise')}")
             lines.append(self("escalation", promise=promise, level=news.payload.get("level")))

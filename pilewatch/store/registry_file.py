@@ -7,6 +7,7 @@ someone who typed the list by hand finds each of them at once.
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -96,6 +97,7 @@ class Charger(_Row):
     vendor: Text | None = None
     model: Text | None = None
     max_power_w: Watts | None = None
+    installed_on: date | None = None
     active: bool = True
 
     def plugs(self) -> list[Plug]:
@@ -154,6 +156,7 @@ _COLUMNS = {
     "model": ("chargers", "model"),
     "connectors": ("chargers", "connectors"),
     "max_power_w": ("chargers", "max_power_w"),
+    "installed_on": ("chargers", "installed_on"),
     "active": ("chargers", "active"),
 }
 """CSV: one line a charger; column -> (section, key)."""

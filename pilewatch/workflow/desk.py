@@ -37,10 +37,10 @@ class NotFound(LookupError):
 
 
 class VersionConflict(Exception):
-    """Someone else changed the ticket meanwhile; `version` is the present one."""
+    """Someone else changed the ticket, or `what` it is, meanwhile; `version` is the present one."""
 
-    def __init__(self, version: int):
-        super().__init__(f"the ticket has been changed meanwhile; it is at version {version}")
+    def __init__(self, version: int, what: str = "ticket"):
+        super().__init__(f"the {what} has been changed meanwhile; it is at version {version}")
         self.version = version
 
 
@@ -212,6 +212,7 @@ def act(
         both = {"ticket_id": ticket.id, "into": action.into}
         db.execute(_SQL["move_reports"], both)
         db.execute(_SQL["move_incidents"], both)
+        db.execute(_SQL["move_failures"], both)
         note = Comment(None, "merged-here", {"from": ticket.id})
         act(db, policy, now, action.into, note, actor)
     return changed

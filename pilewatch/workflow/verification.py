@@ -60,13 +60,14 @@ def find_evidence(
 
     Either a session that delivered energy, or, for faults which the machine itself had shown in
     the idle state, a working state without errors kept for the policy's time. Never while the
-    machine still complains of the same family.
+    machine still complains of the same family, nor where an inspection found what no telemetry
+    can show: then only another inspection proves the repair.
     """
     subject = {"subject_kind": ticket.subject_kind, "subject_id": ticket.subject_id}
     matter = {"ticket_id": ticket.id, "family": ticket.family}
     said = db.execute(_SQL["machine_said"], {**subject, **matter}).fetchone()
     assert said is not None
-    if said["alive"]:
+    if said["alive"] or said["hands_only"]:
         return None
     connectors = [r["id"] for r in db.execute(_SQL["connectors_of_subject"], subject)]
     silence = ticket.family == "silence"

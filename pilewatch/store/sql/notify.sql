@@ -58,9 +58,10 @@ SELECT o.id, o.key, o.topic, o.payload, o.created_at, t.id AS ticket_id, i.id AS
 FROM outbox o
 LEFT JOIN incident i ON i.id = (o.payload ->> 'incident')::bigint
 LEFT JOIN ticket t ON t.id = coalesce((o.payload ->> 'ticket')::bigint, i.ticket_id)
-LEFT JOIN site s ON s.id = coalesce(t.site_id, i.site_id)
-LEFT JOIN grid g ON g.id = s.grid_id
-LEFT JOIN area a ON a.id = g.area_id
+LEFT JOIN site s
+    ON s.id = coalesce(t.site_id, i.site_id, (o.payload ->> 'site_id')::bigint)
+LEFT JOIN grid g ON g.id = coalesce(s.grid_id, (o.payload ->> 'grid_id')::bigint)
+LEFT JOIN area a ON a.id = coalesce(g.area_id, (o.payload ->> 'area_id')::bigint)
 LEFT JOIN company co ON co.id = coalesce(t.company_id, s.company_id)
 LEFT JOIN person p ON p.id = t.assignee_id
 LEFT JOIN charger c ON c.id = coalesce(i.charger_id, t.charger_id)

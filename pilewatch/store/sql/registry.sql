@@ -53,20 +53,21 @@ WHERE t.site_id IS DISTINCT FROM excluded.site_id
 RETURNING (xmax = 0) AS added;
 
 -- name: write_charger
-INSERT INTO charger AS t (code, site_id, gateway_id, kind, label, vendor, model, active)
-SELECT r.code, s.id, g.id, r.kind, r.label, r.vendor, r.model, r.active
+INSERT INTO charger AS t
+    (code, site_id, gateway_id, kind, label, vendor, model, active, installed_on)
+SELECT r.code, s.id, g.id, r.kind, r.label, r.vendor, r.model, r.active, r.installed_on
 FROM jsonb_to_recordset(%(rows)s) AS r(
     code text, site text, gateway text, kind text, label text, vendor text, model text,
-    active boolean)
+    active boolean, installed_on date)
 JOIN site s ON s.code = r.site
 LEFT JOIN gateway g ON g.code = r.gateway
 ON CONFLICT (code) DO UPDATE SET
     site_id = excluded.site_id, gateway_id = excluded.gateway_id, kind = excluded.kind,
     label = excluded.label, vendor = excluded.vendor, model = excluded.model,
-    active = excluded.active
-WHERE (t.site_id, t.gateway_id, t.kind, t.label, t.vendor, t.model, t.active)
+    active = excluded.active, installed_on = excluded.installed_on
+WHERE (t.site_id, t.gateway_id, t.kind, t.label, t.vendor, t.model, t.active, t.installed_on)
     IS DISTINCT FROM (excluded.site_id, excluded.gateway_id, excluded.kind, excluded.label,
-                      excluded.vendor, excluded.model, excluded.active)
+                      excluded.vendor, excluded.model, excluded.active, excluded.installed_on)
 RETURNING (xmax = 0) AS added;
 
 -- name: write_connector

@@ -87,6 +87,9 @@ SELECT pg_notify(%(channel)s, %(payload)s);
 -- name: move_reports
 UPDATE report SET ticket_id = %(into)s WHERE ticket_id = %(ticket_id)s;
 
+-- name: move_failures
+UPDATE inspection_failure SET ticket_id = %(into)s WHERE ticket_id = %(ticket_id)s;
+
 -- name: move_incidents
 UPDATE incident SET ticket_id = %(into)s WHERE ticket_id = %(ticket_id)s;
 
@@ -111,12 +114,15 @@ ORDER BY t.id FOR NO KEY UPDATE OF t SKIP LOCKED;
 
 -- name: machine_said
 -- Whether the machine complains of this matter now (also of a part of the subject), since when it
--- no longer does, and whether it ever did: what only people have seen, no idle time can prove.
+-- no longer does, and whether it ever did: what only people have seen, no idle time can prove; and
+-- whether an inspection found what no telemetry can show.
 SELECT coalesce(bool_or(i.phase IN ('pending', 'open', 'clearing', 'member')), false) AS alive,
        max(i.ended_at) AS quiet_since,
        EXISTS (SELECT FROM ticket_entry e
                WHERE e.ticket_id = %(ticket_id)s AND e.actor_kind = 'engine'
-                 AND e.action IN ('opened', 'joined')) AS ever
+                 AND e.action IN ('opened', 'joined')) AS ever,
+       EXISTS (SELECT FROM inspection_failure f
+               WHERE f.ticket_id = %(ticket_id)s AND NOT f.session_proves) AS hands_only
 FROM incident i LEFT JOIN charger c ON c.id = i.charger_id
 WHERE i.family = %(family)s
   AND ((i.subject_kind = %(subject_kind)s AND i.subject_id = %(subject_id)s)
@@ -211,7 +217,7 @@ ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
 -- name: repaired_tickets_of
-SELECT id, claimed_at, state FROM ticket
+SELECT id, claimed_at, state, subject_kind, subject_id, family, connector_id FROM ticket
 WHERE charger_id = %(charger_id)s
   AND (connector_id IS NULL OR connector_id = %(connector_id)s OR %(connector_id)s IS NULL)
   AND state NOT IN ('closed', 'rejected', 'merged')

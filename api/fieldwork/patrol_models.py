@@ -1,0 +1,455 @@
+"""What goes in and comes out around patrols; each with an example."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from api.models import Code, Moment, Text, _example, _Request
+from pilewatch.checklist import Purpose
+from pilewatch.workflow.patrols import Kind, Route, Scope
+
+Days = Annotated[int, Field(ge=1, le=366)]
+Order = Annotated[list[Code], Field(max_length=10_000)]
+
+
+class PlanRequest(_Request):
+    """A patrol with its interval, or a survey: one round over all piles of its scope."""
+
+    model_config = _example(
+        name="万和一区巡查",
+        kind="patrol",
+        purpose="patrol",
+        scope="grid",
+        code="wanhe-1",
+        interval_days=90,
+        route="nearest",
+        chargers=[],
+        worker="chen",
+        first_due_at="2026-06-01T10:00:00Z",
+    )
+
+    name: Annotated[Text, Field(max_length=100)]
+    kind: Kind = "patrol"
+    purpose: Purpose = "patrol"
+    scope: Scope = Field(examples=["grid"])
+    code: Code = Field(examples=["wanhe-1"])
+    interval_days: Days | None = Field(None, examples=[90])
+    route: Route = "nearest"
+    chargers: Order = Field([], description="The given order of the route")
+    worker: Code | None = Field(None, description="None: whoever works in the grid")
+    first_due_at: Moment = Field(description="For piles that were never inspected")
+
+
+class PlanChange(_Request):
+    """What is to be another one, for the rounds to come; what is left out stays."""
+
+    model_config = _example(interval_days=60, worker="chen")
+
+    name: Annotated[Text, Field(max_length=100)] | None = None
+    interval_days: Days | None = None
+    route: Route | None = None
+    chargers: Order | None = None
+    worker: Code | None = None
+    everybody: bool = Field(False, description="The plan belongs to no single worker")
+
+
+class PlanAnswer(BaseModel):
+    """A plan; its version is its ETag."""
+
+    model_config = _example(
+        id=3,
+        name="万和一区巡查",
+        kind="patrol",
+        purpose="patrol",
+        scope="grid",
+        code="wanhe-1",
+        interval_days=90,
+        route="nearest",
+        chargers=[],
+        worker="chen",
+        first_due_at="2026-06-01T10:00:00Z",
+        entered_by="li",
+        entered_at="2026-05-01T08:00:00Z",
+        ended_at=None,
+        version=1,
+    )
+
+    id: int
+    name: str
+    kind: str
+    purpose: str
+    scope: str
+    code: str
+    interval_days: int | None
+    route: str
+    chargers: list[str]
+    worker: str | None
+    first_due_at: datetime
+    entered_by: str
+    entered_at: datetime
+    ended_at: datetime | None
+    version: int
+
+
+class RoundChange(_Request):
+    """To whom an open round is given; None: whoever works in the grid."""
+
+    model_config = _example(worker="chen")
+
+    worker: Code | None = Field(examples=["chen"])
+
+
+class RoundAnswer(BaseModel):
+    """A round. `state`: open, done, partly or missed; the last two are facts and stay.
+
+    `done` of its `stops` were inspected, `late` of these after it was due.
+    """
+
+    model_config = _example(
+        id=12,
+        plan=3,
+        name="万和一区巡查",
+        kind="patrol",
+        purpose="patrol",
+        number=4,
+        worker="chen",
+        opened_at="2026-05-25T10:00:00Z",
+        due_at="2026-06-01T10:00:00Z",
+        state="open",
+        closed_at=None,
+        version=1,
+        stops=24,
+        done=9,
+        late=0,
+    )
+
+    id: int
+    plan: int
+    name: str
+    kind: str
+    purpose: str
+    number: int
+    worker: str | None
+    opened_at: datetime
+    due_at: datetime
+    state: str
+    closed_at: datetime | None
+    version: int
+    stops: int
+    done: int
+    late: int
+
+
+class Reason(BaseModel):
+    """Why an interval is shorter: what there was of it, and what it weighs."""
+
+    reason: str
+    amount: float
+    weight: float
+    codes: dict[str, int]
+
+
+_STOP: dict[str, Any] = {
+    "place": 1,
+    "charger": "WH-E01",
+    "label": "1号柜",
+    "site": "wanhe-1a",
+    "site_name": "万和苑东门车棚",
+    "address": "万和路18号东门",
+    "latitude": 32.1312,
+    "longitude": 114.0706,
+    "ports": [1, 2, 3],
+    "checklist": 2,
+    "interval_days": 30,
+    "reasons": [{"reason": "faults", "amount": 3, "weight": 1.5, "codes": {"plug-broken": 3}}],
+    "inspection": None,
+    "late": None,
+    "inspected_at": None,
+    "passed": None,
+    "presence": None,
+    "worker": None,
+}
+
+
+class StopAnswer(BaseModel):
+    """A pile of a round in the order of the way, and its inspection once there is one."""
+
+    model_config = _example(**_STOP)
+
+    place: int
+    charger: str
+    label: str
+    site: str
+    site_name: str
+    address: str | None
+    latitude: float | None
+    longitude: float | None
+    ports: list[int] | None
+    checklist: int
+    interval_days: int | None
+    reasons: list[Reason]
+    inspection: UUID | None
+    late: bool | None
+    inspected_at: datetime | None
+    passed: bool | None
+    presence: str | None
+    worker: str | None
+
+
+class IntervalAnswer(BaseModel):
+    """How often a pile is inspected, instead of how often at most, and why."""
+
+    model_config = _example(
+        charger="WH-E01",
+        site="wanhe-1a",
+        purpose="patrol",
+        days=30,
+        instead_of=90,
+        last_at="2026-05-01T08:00:00Z",
+        due_at="2026-05-31T08:00:00Z",
+        reasons=[
+            {"reason": "faults", "amount": 3, "weight": 1.5, "codes": {"plug-broken": 3}},
+            {"reason": "age", "amount": 9.1, "weight": 0.41, "codes": {}},
+        ],
+        text="每 30 天一次（规定最长 90 天）：60 天内故障 3 次；已用 9.1 年",
+    )
+
+    charger: str
+    site: str
+    purpose: str
+    days: int
+    instead_of: int
+    last_at: datetime | None
+    due_at: datetime | None
+    reasons: list[Reason]
+    text: str
+
+
+class HarshDayRequest(_Request):
+    """A day on which the weather wore on the piles of an area."""
+
+    model_config = _example(area="wanhe", day="2026-07-12", kind="storm")
+
+    area: Code = Field(examples=["wanhe"])
+    day: date
+    kind: Literal["heat", "frost", "storm", "flood"]
+
+
+class HarshDayAnswer(BaseModel):
+    """A harsh day of an area."""
+
+    model_config = _example(area="wanhe", day="2026-07-12", kind="storm")
+
+    area: str
+    day: date
+    kind: str
+
+
+class ChecklistAnswer(BaseModel):
+    """One version of a checklist; inspections name its id. `area` None: it ships."""
+
+    model_config = _example(
+        id=2,
+        code="patrol-ebike",
+        number=1,
+        area=None,
+        purpose="patrol",
+        chargers=["ebike"],
+        name={"zh": "电动自行车充电柜巡查", "en": "Patrol of an e-bike cabinet"},
+        items=[
+            {
+                "code": "earth",
+                "text": {"zh": "接地线连接牢固", "en": "Earth wire connected"},
+                "fault": "no-earth",
+            }
+        ],
+        added_at="2026-05-01T08:00:00Z",
+    )
+
+    id: int
+    code: str
+    number: int
+    area: str | None
+    purpose: str
+    chargers: list[str]
+    name: dict[str, str]
+    items: list[dict[str, Any]]
+    added_at: datetime
+
+
+class ConfirmAnswer(BaseModel):
+    """A claimed repair that an inspection with a test charge proves."""
+
+    id: int
+    code: str
+    severity: int
+    site: str
+    charger: str | None
+    connector: int | None
+    claimed_at: datetime
+    verify_by_at: datetime | None
+    cause: str | None
+    remedy: str | None
+
+
+class TaskRound(RoundAnswer):
+    """A round with all that a phone needs of it."""
+
+    stops_in_order: list[StopAnswer]
+
+
+class TasksAnswer(BaseModel):
+    """A worker's day, whole: it works without a net from here on.
+
+    `more`: not all rounds are here; finish some and ask again. `texts` are phrases by language.
+    """
+
+    model_config = _example(
+        rounds=[
+            {
+                **RoundAnswer.model_json_schema()["examples"][0],
+                "stops_in_order": [_STOP],
+            }
+        ],
+        checklists=[ChecklistAnswer.model_json_schema()["examples"][0]],
+        tickets=[
+            {
+                "id": 7,
+                "code": "plug-broken",
+                "severity": 2,
+                "site": "wanhe-1a",
+                "charger": "WH-E01",
+                "connector": 3,
+                "claimed_at": "2026-05-25T10:00:00Z",
+                "verify_by_at": "2026-05-28T10:00:00Z",
+                "cause": "contact worn",
+                "remedy": "socket replaced",
+            }
+        ],
+        more=False,
+        texts={"zh": {"outcome.accepted": "已收到"}, "en": {"outcome.accepted": "received"}},
+    )
+
+    rounds: list[TaskRound]
+    checklists: list[ChecklistAnswer]
+    tickets: list[ConfirmAnswer]
+    more: bool
+    texts: dict[str, dict[str, str]]
+
+
+class SyncRequest(_Request):
+    """Inspections of an offline day, in any order. Each is judged by itself: see the example for
+    its fields, and docs/patrols.md for the rules."""
+
+    model_config = _example(
+        inspections=[
+            {
+                "id": "0b9c7c5e-52c5-4e4f-8f0e-6a2f0d3f7f11",
+                "charger": "WH-E01",
+                "checklist": 2,
+                "round": 12,
+                "inspected_at": "2026-05-26T01:10:00Z",
+                "answers": [
+                    {"item": "socket", "ok": False, "ports": [3]},
+                    {"item": "surface-temperature", "value": 41.5},
+                    {"item": "extinguisher", "skipped": "shed is locked"},
+                ],
+                "test_charges": [1],
+                "note": None,
+                "scanned": "https://piles.example/p/WH-E01?s=1.2.ZIaqRsma69lI3xZB0U4iOw",
+                "latitude": 32.1312,
+                "longitude": 114.0706,
+                "accuracy_m": 15,
+            }
+        ]
+    )
+
+    inspections: list[dict[str, Any]] = Field(min_length=1, max_length=200)
+
+
+class SyncResult(BaseModel):
+    """What became of one inspection. `rules` are the words of the rules that were applied."""
+
+    id: str | None
+    status: int = Field(description="201 accepted, 200 duplicate, 409 conflict, 404 or 422 refused")
+    outcome: Literal["accepted", "duplicate", "conflict", "refused"]
+    problems: list[str] = []
+    rules: list[str] = []
+    passed: bool | None = None
+    complete: bool | None = None
+    presence: str | None = None
+    presence_why: str | None = None
+    late: bool | None = None
+    tickets: list[int] = []
+    verified_tickets: list[int] = []
+
+
+class SyncAnswer(BaseModel):
+    """One result for each inspection, in the order they were sent."""
+
+    model_config = _example(
+        results=[
+            {
+                "id": "0b9c7c5e-52c5-4e4f-8f0e-6a2f0d3f7f11",
+                "status": 201,
+                "outcome": "accepted",
+                "problems": [],
+                "rules": [],
+                "passed": False,
+                "complete": True,
+                "presence": "proven",
+                "presence_why": "signed-and-near",
+                "late": False,
+                "tickets": [7],
+                "verified_tickets": [],
+            }
+        ]
+    )
+
+    results: list[SyncResult]
+
+
+class VisitAnswer(BaseModel):
+    """A kept inspection. `conflicts`: so many others came under its id and were kept beside."""
+
+    model_config = _example(
+        id="0b9c7c5e-52c5-4e4f-8f0e-6a2f0d3f7f11",
+        charger="WH-E01",
+        worker="chen",
+        inspected_at="2026-05-26T01:10:00Z",
+        received_at="2026-05-26T09:00:00Z",
+        passed=False,
+        complete=True,
+        test_charge=True,
+        checklist=2,
+        round=12,
+        presence="proven",
+        presence_why="signed-and-near",
+        poster_number=2,
+        answers=[{"item": "socket", "ok": False, "ports": [3]}],
+        photos=[],
+        note=None,
+        conflicts=0,
+        tickets=[7],
+    )
+
+    id: UUID
+    charger: str
+    worker: str
+    inspected_at: datetime
+    received_at: datetime
+    passed: bool
+    complete: bool
+    test_charge: bool
+    checklist: int | None
+    round: int | None
+    presence: str | None
+    presence_why: str | None
+    poster_number: int | None
+    answers: list[dict[str, Any]]
+    photos: list[str]
+    note: str | None
+    conflicts: int
+    tickets: list[int]
