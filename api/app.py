@@ -13,6 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from api import (
     alertmanager,
+    bulk,
+    costs,
     deliveries,
     document,
     explain,
@@ -22,9 +24,11 @@ from api import (
     planning,
     problems,
     routes,
+    splitting,
 )
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
+from api.ledger import routes as ledger
 from api.metrics import Measured, Metrics
 from api.pages import install as pages
 from pilewatch import __version__
@@ -75,6 +79,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(routes.router, routes.orders, history.router, live.router),
         *(explain.router, deliveries.router, alertmanager.orders),
         *(planning.router, planning.orders),
+        *(bulk.orders, splitting.router, splitting.orders, costs.router, costs.orders),
+        ledger.router,
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])
