@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 
+from deploy.ledger import add_ledger
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
 from pilewatch.store.migrate import MigrationError, all_migrations, migrate
@@ -85,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--receiver", metavar="NAME", help="only to this one")
     explain = add("explain", _explain, "why there is an incident: values, limit, consequences")
     explain.add_argument("incident", type=int)
+    ledger = commands.add_parser("ledger", help="the ledger of all matters, as files")
+    add_ledger(add, ledger.add_subparsers(required=True, metavar="COMMAND"))
     _add_backtest(add("backtest", _backtest, "what another policy would have changed"))
     _add_simulate(add("simulate", _simulate, "a community of chargers that fail, over MQTT"))
     return parser

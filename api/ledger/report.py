@@ -74,7 +74,7 @@ def shown(asked: Asked, found: Figures, now: datetime, words: Words) -> dict[str
         "made": words("report.made" if over else "report.so-far", when=when),
         "tiles": [
             [words(f"report.{key}"), str(getattr(found, key))]
-            for key in ("raised", "settled", "after", "before")
+            for key in ("before", "raised", "settled", "after")
         ],
         "notes": notes,
         "shares": [

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
-from io import TextIOWrapper
+from io import BytesIO, TextIOWrapper
 from typing import IO, Any
 from zoneinfo import ZoneInfo
 
@@ -38,7 +38,7 @@ _PERSONAL = re.compile(
     r"(?<!\d)\d{17}[\dXx](?!\d)"  # an identity card
     r"|(?<!\d)(?:\+?86[- ]?)?1[3-9]\d(?:[- ]?\d{4}){2}(?!\d)"  # a mobile phone
     r"|(?<!\d)0\d{2,3}[- ]?\d{7,8}(?!\d)"  # a telephone
-    r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+    r"|[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
     rf"|[{_PROVINCES}][A-Z][·• ]?[A-Z0-9]{{5,6}}(?![A-Z0-9])"  # a number plate
 )
 
@@ -141,9 +141,13 @@ def write_xlsx(lines: Iterable[Line], words: Words, file: IO[bytes]) -> None:
     sheet.sheet_properties.pageSetUpPr.fitToPage = True
     sheet.print_title_rows = "1:1"
     make = _maker(sheet)
-    sheet.append([_head(sheet, text) for text in headers(words)])
-    for number, line in enumerate(lines, 1):
-        sheet.append([make(cell) for cell in cells(line, number, words)])
+    try:
+        sheet.append([_head(sheet, text) for text in headers(words)])
+        for number, line in enumerate(lines, 1):
+            sheet.append([make(cell) for cell in cells(line, number, words)])
+    except BaseException:
+        book.save(BytesIO())  # only so does it give its temporary file up
+        raise
     book.save(file)
 
 

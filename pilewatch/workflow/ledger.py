@@ -1,7 +1,8 @@
 """The ledger (问题台账): the one list of all matters of an area, filtered and searched.
 
-A search is words with spaces between. Each must be contained in a line's text, or be part of the
-name of its kind; letters and digits must begin a word there ("wh-e0" finds WH-E03, "h-e0" nothing).
+A search is words with spaces between. Each must be contained in a line's text, or in the name of
+its kind. Letters or digits (ASCII) at its beginning begin a word there, too; fewer than three of
+them at its end also end one: "WH-E0" finds WH-E0 only, "WH-E013" and "E013" find WH-E0134.
 """
 
 import re
@@ -15,6 +16,7 @@ from pilewatch.store.pool import Db
 
 _SQL = queries.load("ledger")
 _RUNS = re.compile(r"([a-z0-9]+)|([^\x00-\x7f]+)")
+_FIRST, _LAST = re.compile(r"[a-z0-9]"), re.compile(r"[a-z0-9]+$")
 _TERMS = 8
 _PREFIX = 3
 """A shorter word of letters or digits is looked for as it is: it begins too many."""
@@ -54,10 +56,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Search:
-    """`query` finds candidates by their tokens; each term, or one of its codes, decides."""
+    """`query` finds candidates by their tokens; each pattern, or one of its codes, decides."""
 
     query: str
-    terms: list[str]
+    patterns: list[str]
     codes: list[str]
 
 
@@ -66,12 +68,22 @@ def search(plain: str, names: Names) -> Search:
     terms = [term for term in dict.fromkeys(plain.split(" ")) if _RUNS.search(term)]
     if not 0 < len(terms) <= _TERMS:
         raise BadSearch(f"text: one to {_TERMS} words are needed")
+    patterns = [_pattern(term) for term in terms]
     codes = [
-        sorted(kind for kind, called in names.items() if any(term in name for name in called))
-        for term in terms
+        sorted(kind for kind, called in names.items() if any(re.search(p, name) for name in called))
+        for p in patterns
     ]
     parts = [_either(term, kinds) for term, kinds in zip(terms, codes, strict=True)]
-    return Search(" & ".join(parts), terms, [",".join(kinds) for kinds in codes])
+    return Search(" & ".join(parts), patterns, [",".join(kinds) for kinds in codes])
+
+
+def _pattern(term: str) -> str:
+    """The term at the edges of words, as both PostgreSQL and Python understand it."""
+    text = re.sub(r"([^a-z0-9\u0080-\U0010ffff])", r"\\\1", term)
+    last = _LAST.search(term)
+    begins = r"(?<![a-z0-9])" if _FIRST.match(term) else ""
+    ends = r"(?![a-z0-9])" if last and len(last[0]) < _PREFIX else ""
+    return f"{begins}{text}{ends}"
 
 
 def _either(term: str, kinds: Sequence[str]) -> str:
@@ -140,7 +152,7 @@ def _values(db: Db, wanted: Wanted, names: Names, narrowed: Mapping[str, Any]) -
     asked = db.execute(_SQL["asked"], asdict(wanted)).fetchone()
     assert asked is not None
     found = None if wanted.text is None else search(asked["plain"], names)
-    looked = dict.fromkeys(("query", "terms", "codes")) if found is None else asdict(found)
+    looked = dict.fromkeys(("query", "patterns", "codes")) if found is None else asdict(found)
     return {**asdict(wanted), **asked, **looked, **narrowed}
 
 

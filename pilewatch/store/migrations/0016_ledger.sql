@@ -61,15 +61,21 @@ CREATE FUNCTION ledger_plain(said text) RETURNS text LANGUAGE sql IMMUTABLE PARA
     SELECT btrim(regexp_replace(lower(normalize(said, NFKC)), '\s+', ' ', 'g'))
 $$;
 
+-- The beginning of it: a tsvector has a bound, and nobody searches for the fortieth comment.
+CREATE FUNCTION ledger_bounded(said text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT left(ledger_plain(left(said, 8000)), 8000)
+$$;
+
 -- The tokens of plain text: whole words of ASCII letters and digits, and every pair of neighbouring
 -- other characters (Chinese is not spaced), the last of a run also alone.
 CREATE FUNCTION ledger_words(plain text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT coalesce(array_to_tsvector(array_agg(token)), '')
     FROM (
         SELECT left(m[1], 64) AS token FROM regexp_matches(plain, '[a-z0-9]+', 'g') m
-        UNION
-        SELECT substr(m[1], i, 2)
-        FROM regexp_matches(plain, '[^\u0001-\u007f]+', 'g') m, generate_series(1, length(m[1])) i
+        UNION ALL
+        SELECT c || coalesce(lead(c) OVER (PARTITION BY run.number ORDER BY place), '')
+        FROM regexp_matches(plain, '[^\u0001-\u007f]+', 'g') WITH ORDINALITY run(m, number),
+             string_to_table(run.m[1], NULL) WITH ORDINALITY at(c, place)
     ) t
 $$;
 
@@ -126,8 +132,8 @@ CREATE FUNCTION ledger_take_tickets(ids bigint[]) RETURNS void LANGUAGE sql AS $
            CASE WHEN t.state IN ('repaired', 'verified', 'closed', 'rejected', 'merged')
                 THEN coalesce(t.claimed_at, t.verified_at, t.closed_at) END,
            t.closed_at,
-           left(ledger_plain(concat_ws(' ', s.name, s.code, w.code, c.code, c.label, t.code, t.cause,
-                                       t.remedy, t.part, notes.said, reports.said)), 8000)
+           ledger_bounded(concat_ws(' ', s.name, s.code, w.code, c.code, c.label, t.code, t.cause,
+                                    t.remedy, t.part, notes.said, reports.said))
     FROM ticket t
     JOIN site s ON s.id = t.site_id
     JOIN grid g ON g.id = s.grid_id
@@ -165,7 +171,7 @@ CREATE FUNCTION ledger_take_matters(ids uuid[]) RETURNS void LANGUAGE sql AS $$
                         state, deadline_at, done_at, settled_at, said)
     SELECT m.id, m.raised_at, g.area_id, g.id, m.owner_company_id, m.owner_person_id, m.kind,
            'meeting', m.state, m.deadline_at, m.answered_at, m.answered_at,
-           left(ledger_plain(concat_ws(' ', g.name, m.text, m.answer)), 8000)
+           ledger_bounded(concat_ws(' ', g.name, m.text, m.answer))
     FROM matter m JOIN grid g ON g.id = m.grid_id
     WHERE m.id = ANY(ids) AND m.report_id IS NULL
     ON CONFLICT (matter_id) DO UPDATE SET

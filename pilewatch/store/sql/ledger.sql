@@ -14,8 +14,8 @@ SELECT CASE WHEN %(area)s::text IS NOT NULL
        ledger_plain(%(text)s::text) AS plain;
 
 -- name: lines
--- Newest first. Each term must be in the line's text, or name its kind: `query` finds candidates by
--- their tokens, `strpos` decides.
+-- Newest first. Each pattern must be in the line's text, or one of its codes be the line's kind:
+-- `query` finds candidates by their tokens.
 WITH page AS MATERIALIZED (
     SELECT l.* FROM ledger l
     WHERE (l.raised_at, l.id) < (%(at)s::timestamptz, %(at_id)s::bigint)
@@ -41,8 +41,8 @@ WITH page AS MATERIALIZED (
       AND (%(grids)s::bigint[] IS NULL OR l.grid_id = ANY(%(grids)s))
       AND (%(query)s::text IS NULL OR l.words @@ %(query)s::tsquery)
       AND (%(query)s::text IS NULL OR NOT EXISTS (
-          SELECT FROM unnest(%(terms)s::text[], %(codes)s::text[]) AS w(term, codes)
-          WHERE strpos(l.said, w.term) = 0 AND l.kind <> ALL(string_to_array(w.codes, ','))))
+          SELECT FROM unnest(%(patterns)s::text[], %(codes)s::text[]) AS w(pattern, codes)
+          WHERE l.said !~ w.pattern AND l.kind <> ALL(string_to_array(w.codes, ','))))
     ORDER BY l.raised_at DESC, l.id DESC LIMIT %(limit)s
 )
 SELECT l.id, l.ticket_id AS ticket, l.matter_id AS matter, l.raised_at, l.source, a.code AS area,
