@@ -67,7 +67,9 @@ def refusal(error: Exception) -> JSONResponse:
             now: dict[str, Any] = {"state": error.state.value, "version": error.version}
             return answer(409, str(error), word="refused", **now, allowed=error.allowed)
         case VersionConflict():
-            now = {"state": error.state.value, "version": error.version}
+            now = {"version": error.version}
+            if error.state is not None:
+                now["state"] = error.state.value
             return answer(412, str(error), word="changed-meanwhile", **now)
         case NotFound():
             return answer(404, f"there is no {error}")

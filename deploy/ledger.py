@@ -11,7 +11,7 @@ from pilewatch.clock import utc_now
 from pilewatch.settings import Settings
 from pilewatch.store.pool import Db, connect
 
-_EVERYTHING: dict[str, None] = {"company_id": None, "person_id": None, "grids": None}
+_EVERYTHING = dict.fromkeys(("company_id", "owner_id", "person_id", "grids"))
 """Whoever may run commands on the server sees all of it."""
 Add = Callable[..., argparse.ArgumentParser]
 

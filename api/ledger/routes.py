@@ -277,7 +277,7 @@ def ledger(
             ask.now,
             wanted,
             kind_names(),
-            narrowed=scope(ask.caller),
+            narrowed=_scope(ask),
             after=after,
             limit=limit,
         )
@@ -287,6 +287,10 @@ def ledger(
         last = json.dumps([rows[-1]["raised_at"].isoformat(), rows[-1]["id"]])
         cursor = base64.urlsafe_b64encode(last.encode()).decode()
     return {"items": rows, "next_cursor": cursor}
+
+
+def _scope(ask: Asked) -> dict[str, Any]:
+    return {"owner_id": None, **scope(ask.caller)}
 
 
 def _searched(read: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -343,9 +347,7 @@ def _sheet(
 
 
 def _bounded(ask: Asked, wanted: Wanted) -> Iterator[dict[str, Any]]:
-    found = all_lines(
-        ask.db, ask.now, wanted, kind_names(), narrowed=scope(ask.caller), most=_MOST + 1
-    )
+    found = all_lines(ask.db, ask.now, wanted, kind_names(), narrowed=_scope(ask), most=_MOST + 1)
     for number, line in enumerate(found):
         if number == _MOST:
             raise Problem(422, f"more than {_MOST} lines: narrow it by from_at, to_at or place")
@@ -409,4 +411,4 @@ def _figures(ask: Asked, month: str, area: str | None) -> tuple[Any, Figures]:
         asked = read_month(ask.db, month, area)
     except BadMonth as error:
         raise Problem(404, str(error)) from error
-    return asked, figures_of(ask.db, asked, ask.now, scope(ask.caller))
+    return asked, figures_of(ask.db, asked, ask.now, _scope(ask))

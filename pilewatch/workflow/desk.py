@@ -37,9 +37,9 @@ class NotFound(LookupError):
 
 
 class VersionConflict(Exception):
-    """Someone else changed it meanwhile; `version` and `state` are the present ones."""
+    """Someone else changed it meanwhile; `version` and, where told, `state` are the present ones."""
 
-    def __init__(self, version: int, state: StrEnum, what: str = "ticket"):
+    def __init__(self, version: int, what: str = "ticket", state: StrEnum | None = None):
         super().__init__(f"the {what} has been changed meanwhile; it is at version {version}")
         self.version = version
         self.state = state
@@ -184,7 +184,7 @@ def act(
     """
     ticket = get_ticket(db, ticket_id)
     if expected_version is not None and expected_version != ticket.version:
-        raise VersionConflict(ticket.version, ticket.state)
+        raise VersionConflict(ticket.version, state=ticket.state)
     if isinstance(action, Merge):
         _check_merge(db, ticket, action)
     if isinstance(action, Reopen):

@@ -149,7 +149,7 @@ def all_lines(
 
 
 def _values(db: Db, wanted: Wanted, names: Names, narrowed: Mapping[str, Any]) -> dict[str, Any]:
-    asked = db.execute(_SQL["asked"], asdict(wanted)).fetchone()
+    asked = db.execute(_SQL["asked"], {**asdict(wanted), **narrowed}).fetchone()
     assert asked is not None
     found = None if wanted.text is None else search(asked["plain"], names)
     looked = dict.fromkeys(("query", "patterns", "codes")) if found is None else asdict(found)

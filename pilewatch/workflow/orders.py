@@ -150,7 +150,7 @@ def step_order(
     row: Any = db.execute(_SQL["lock_order"], {"id": order_id}).fetchone()
     order = WorkOrder(**{**row, "state": OrderState(row["state"])})
     if expected_version is not None and expected_version != order.version:
-        raise VersionConflict(order.version, order.state, "work order")
+        raise VersionConflict(order.version, "work order", order.state)
     after = moved(order, step, now, note)
     if ticket.state not in tickets.UNREPAIRED:
         text = f"the ticket is {ticket.state}: its work orders stay as they are"

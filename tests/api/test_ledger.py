@@ -20,7 +20,7 @@ from pilewatch.workflow.figures import Line, Month, figures
 from pilewatch.workflow.tickets import Accept, Claim, Comment, Verify
 from tests.api.conftest import World
 from tests.workflow.test_figures import BY_HAND, MAY
-from tests.workflow.test_ledger import opened
+from tests.workflow.test_ledger import EVERYTHING, opened
 
 NOW = datetime.now(UTC)
 ZH = Words("zh")
@@ -206,6 +206,5 @@ def test_every_line_has_a_cell_for_each_column(world: World) -> None:
     from pilewatch.workflow.ledger import Wanted, lines
 
     opened(world.community)
-    everything = {"company_id": None, "person_id": None, "grids": None}
-    (line,) = lines(world.db, NOW, Wanted(), {}, narrowed=everything, after=None, limit=9)
+    (line,) = lines(world.db, NOW, Wanted(), {}, narrowed=EVERYTHING, after=None, limit=9)
     assert len(cells(line, 1, ZH)) == len(headers(ZH))

@@ -21,7 +21,7 @@ NAMES = {
     "plug-broken": ["插头或插座损坏", "plug or socket broken"],
     "parking": ["停车", "parking"],
 }
-EVERYTHING: dict[str, Any] = {"company_id": None, "person_id": None, "grids": None}
+EVERYTHING = dict.fromkeys(("company_id", "owner_id", "person_id", "grids"))
 PERSON = Actor("person")
 HOUR = timedelta(hours=1)
 
@@ -159,6 +159,27 @@ def test_each_filter_narrows_and_all_of_them_together(community: Community) -> N
     ]
     for wanted, tickets in expected:
         assert found(c.db, **wanted) == tickets, wanted
+
+
+def test_a_scope_is_a_companys_lines_its_sites_and_ones_own(community: Community) -> None:
+    c = community
+    ticket = opened(c)
+    other = c.db.execute(
+        "INSERT INTO company (code, name) VALUES ('d', 'D') RETURNING id"
+    ).fetchone()
+    assert other is not None
+    c.db.execute("UPDATE ticket SET company_id = %s", (other["id"],))
+
+    def sees(**narrowed: Any) -> bool:
+        rows = lines(c.db, NOW, Wanted(), NAMES, narrowed={**EVERYTHING, **narrowed}, after=None,
+                     limit=9)  # fmt: skip
+        return [row["ticket"] for row in rows] == [ticket]
+
+    assert sees(company_id=other["id"]) and not sees(company_id=c.company)
+    assert sees(company_id=c.company, owner_id=c.company), "it happens at the company's site"
+    c.db.execute("UPDATE ticket SET assignee_id = %s", (c.worker,))
+    assert sees(company_id=c.company, person_id=c.worker)
+    assert not sees(grids=[0]) and not sees(grids=[])
 
 
 def test_pages_follow_each_other_without_gap_or_double(community: Community) -> None:

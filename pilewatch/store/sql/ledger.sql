@@ -2,7 +2,8 @@
 -- asked for is no condition at all.
 
 -- name: asked
--- The ids behind the codes that are asked for (0: there is no such), and the text as it is searched.
+-- The ids behind the codes that are asked for (0: there is no such), the sites of the caller's own
+-- company, and the text as it is searched.
 SELECT CASE WHEN %(area)s::text IS NOT NULL
             THEN coalesce((SELECT id FROM area WHERE code = %(area)s), 0) END AS area_id,
        CASE WHEN %(grid)s::text IS NOT NULL
@@ -11,6 +12,8 @@ SELECT CASE WHEN %(area)s::text IS NOT NULL
             THEN coalesce((SELECT id FROM site WHERE code = %(site)s), 0) END AS site_id,
        CASE WHEN %(company)s::text IS NOT NULL
             THEN coalesce((SELECT id FROM company WHERE code = %(company)s), 0) END AS of_company_id,
+       CASE WHEN %(owner_id)s::bigint IS NOT NULL
+            THEN array(SELECT id FROM site WHERE company_id = %(owner_id)s) END AS own_sites,
        ledger_plain(%(text)s::text) AS plain;
 
 -- name: lines
@@ -37,7 +40,7 @@ WITH page AS MATERIALIZED (
            OR (NOT l.late AND (l.done_at IS NOT NULL
                                OR coalesce(l.paused_at, %(now)s) <= l.deadline_at)))
       AND (%(company_id)s::bigint IS NULL OR l.company_id = %(company_id)s
-           OR l.owner_id = %(person_id)s)
+           OR l.owner_id = %(person_id)s OR l.site_id = ANY(%(own_sites)s::bigint[]))
       AND (%(grids)s::bigint[] IS NULL OR l.grid_id = ANY(%(grids)s))
       AND (%(query)s::text IS NULL OR l.words @@ %(query)s::tsquery)
       AND (%(query)s::text IS NULL OR NOT EXISTS (
@@ -107,7 +110,7 @@ WHERE l.raised_at < %(to_at)s AND (l.settled_at IS NULL OR l.settled_at >= %(fro
   AND l.state <> 'merged'
   AND (%(area_id)s::bigint IS NULL OR l.area_id = %(area_id)s)
   AND (%(company_id)s::bigint IS NULL OR l.company_id = %(company_id)s
-       OR l.owner_id = %(person_id)s)
+       OR l.owner_id = %(person_id)s OR s.company_id = %(owner_id)s)
   AND (%(grids)s::bigint[] IS NULL OR l.grid_id = ANY(%(grids)s))
 ORDER BY l.id;
 

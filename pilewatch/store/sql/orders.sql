@@ -41,6 +41,6 @@ WHERE o.id < %(before)s
   AND (%(state)s::text IS NULL OR o.state = %(state)s)
   AND (%(duty)s::text IS NULL OR o.duty = %(duty)s)
   AND (%(company_id)s::bigint IS NULL OR %(company_id)s IN (o.company_id, t.company_id)
-       OR %(person_id)s IN (o.owner_id, t.assignee_id))
+       OR s.company_id = %(owner_id)s OR %(person_id)s IN (o.owner_id, t.assignee_id))
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s) OR o.owner_id = %(person_id)s)
 ORDER BY o.id DESC LIMIT %(limit)s;
