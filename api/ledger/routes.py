@@ -40,6 +40,15 @@ MonthWord = Annotated[
 AreaWord = Annotated[Word, Query(description="Only of this area", examples=["wanhe"])]
 
 
+class SharedWith(BaseModel):
+    """One side that has a work order of the matter."""
+
+    duty: str
+    company: str | None
+    owner: str | None
+    state: str
+
+
 class LedgerLine(BaseModel):
     """One matter: a ticket, or one of a meeting. `done_at` is when it was said to be done, which
     the deadline promises; `settled_at` when it was closed, answered or rejected. `satisfied` is the
@@ -78,6 +87,9 @@ class LedgerLine(BaseModel):
                     "paused_s": 0,
                     "cost_fen": 4500,
                     "satisfied": True,
+                    "shared": [
+                        {"duty": "power", "company": "xydl", "owner": None, "state": "done"}
+                    ],
                 }
             ]
         }
@@ -112,6 +124,7 @@ class LedgerLine(BaseModel):
     paused_s: float
     cost_fen: int
     satisfied: bool | None
+    shared: list[SharedWith]
 
 
 class GroupFigures(BaseModel):

@@ -71,8 +71,8 @@ def cells(line: Line, number: int, words: Words) -> list[Cell]:
         "text": line["text"],
         "kind": words.kind(line["kind"]),
         "severity": words(f"severity.{line['severity']}") if line["severity"] else None,
-        "company": line["company_name"],
-        "owner": line["owner_name"],
+        "company": _sides(words, line, "company_name"),
+        "owner": _sides(words, line, "owner_name"),
         "deadline": _local(line["deadline_at"], zone),
         "cause": _with_code(words, "cause", line["cause_code"], line["cause"]),
         "remedy": _with_code(words, "remedy", line["remedy_code"], line["remedy"]),
@@ -90,6 +90,12 @@ def cells(line: Line, number: int, words: Words) -> list[Cell]:
         withheld(value, words) if name in free and isinstance(value, str) else value
         for name, value in ((name, found[name]) for name in _WIDTHS)
     ]
+
+
+def _sides(words: Words, line: Line, key: str) -> str | None:
+    """Who answers for it, and beside it each side that has a work order."""
+    told = [f"{words('duty.' + one['duty'])}：{one[key]}" for one in line["shared"] if one[key]]
+    return "；".join(part for part in (line[key], *dict.fromkeys(told)) if part) or None
 
 
 def _with_code(words: Words, family: str, code: str | None, text: str | None) -> str | None:

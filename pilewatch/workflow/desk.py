@@ -37,7 +37,7 @@ class NotFound(LookupError):
 
 
 class VersionConflict(Exception):
-    """Someone else changed it meanwhile; `version` and, where told, `state` are the present ones."""
+    """Someone else changed it meanwhile; `version` (and `state`) are the present ones."""
 
     def __init__(self, version: int, what: str = "ticket", state: StrEnum | None = None):
         super().__init__(f"the {what} has been changed meanwhile; it is at version {version}")

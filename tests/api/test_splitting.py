@@ -53,6 +53,11 @@ def test_a_company_does_its_part_and_sees_nothing_else(world: World) -> None:
     assert (done.json()["state"], done.json()["note"]) == ("done", "已送电")
     claimed = world.ask("operator", "POST", f"/tickets/{ticket}/claim", json=claim).json()
     assert (claimed["state"], claimed["cause_code"]) == ("repaired", "mains")
+    (line,) = world.ask("operator", "GET", "/ledger").json()["items"]
+    power = {"duty": "power", "company": "power", "owner": None, "state": "done"}
+    assert line["shared"] == [power]
+    sheet = world.ask("operator", "GET", "/ledger/export.csv").content.decode("utf-8-sig")
+    assert "C；供电：供电所" in sheet
     audited = [r["action"] for r in world.db.execute("SELECT action FROM audit ORDER BY id")]
     assert audited[:3] == ["ticket.split", "work-order.accept", "ticket.accept"]
 

@@ -61,7 +61,13 @@ SELECT l.id, l.ticket_id AS ticket, l.matter_id AS matter, l.raised_at, l.source
        coalesce(t.paused_s, 0) AS paused_s,
        coalesce((SELECT sum(x.amount_fen) FROM ticket_cost x
                  WHERE x.ticket_id = t.id AND x.withdrawn_at IS NULL), 0)::bigint AS cost_fen,
-       answered.satisfied
+       answered.satisfied,
+       coalesce((SELECT jsonb_agg(jsonb_build_object(
+                     'duty', o.duty, 'company', oc.code, 'company_name', oc.name, 'owner', op.login,
+                     'owner_name', op.name, 'state', o.state) ORDER BY o.id)
+                 FROM work_order o LEFT JOIN company oc ON oc.id = o.company_id
+                 LEFT JOIN person op ON op.id = o.owner_id
+                 WHERE o.ticket_id = t.id AND o.state <> 'cancelled'), '[]') AS shared
 FROM page l
 JOIN area a ON a.id = l.area_id
 JOIN grid g ON g.id = l.grid_id
