@@ -608,14 +608,14 @@ class ConnectorAnswer(BaseModel):
 
 
 class ReceiptAnswer(BaseModel):
-    """What became of a report; `text` is what was written for residents (action `announced`)."""
+    """What became of a report."""
 
     model_config = _example(
         code="no-output",
         reported_at="2026-05-01T08:00:00Z",
         ticket_id=7,
         state="repaired",
-        steps=[{"at": "2026-05-01T08:00:00Z", "action": "opened", "state": "open", "text": None}],
+        steps=[{"at": "2026-05-01T08:00:00Z", "action": "opened", "state": "open"}],
     )
 
     code: str

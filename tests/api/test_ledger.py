@@ -60,6 +60,13 @@ def test_the_list_is_filtered_searched_and_paged(world: World) -> None:
     assert seen == made
     for wrong in ("text=-", "cursor=zzz", "cursor=WzEsMl0=", "state=nonsense", "text=%00"):
         assert world.ask("operator", "GET", f"/ledger?{wrong}").status_code == 422, wrong
+    for odd in (
+        "from_at=0001-01-01T00:00:00%2B14:00", "to_at=9999-12-31T23:59:59-14:00",
+        "text=%ED%A0%80", "text=%5C%27%20%3A*%26|!()%5B", "text=***%3Aa", "text=a%00b",
+        "text=" + "%EF%B7%BA" * 20, "text=%E2%80%AE", "site=%27%3B--", "cursor=W10=",
+        "cursor=WyI5OTk5LTEyLTMxVDIzOjU5OjU5LTE0OjAwIiwxXQ==",
+    ):  # fmt: skip
+        assert world.ask("operator", "GET", f"/ledger?{odd}").status_code in (200, 422), odd
 
 
 def test_each_role_sees_its_own_in_list_sheet_and_figures(world: World) -> None:
