@@ -28,7 +28,7 @@ from pilewatch.workflow.ledger import BadSearch, Mark, Wanted, all_lines, lines
 from pilewatch.workflow.tickets import TicketState
 
 router = APIRouter(prefix="/api/v1", tags=["ledger"], dependencies=[Depends(guard_cache)])
-_MOST = 50_000
+_MOST = 20_000
 """Lines of one sheet: more are asked for in pieces."""
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 State = TicketState | Literal["raised", "handed-on", "answered", "done"]
@@ -323,13 +323,13 @@ def _document(media_type: str, *statuses: int) -> dict[str, Any]:
 
 @router.get("/ledger/export.csv", summary="The ledger as CSV", **_document("text/csv"))
 def as_csv(ask: Ask, wanted: Filter, lang: In = "zh") -> Response:
-    """UTF-8 with a byte order mark, for Excel; at most 50,000 lines, newest first."""
+    """UTF-8 with a byte order mark, for Excel; at most 20,000 lines, newest first."""
     return _sheet(ask, wanted, lang, "csv", "text/csv; charset=utf-8", sheet.write_csv)
 
 
 @router.get("/ledger/export.xlsx", summary="The ledger as XLSX", **_document(_XLSX))
 def as_xlsx(ask: Ask, wanted: Filter, lang: In = "zh") -> Response:
-    """With the columns that a community hands in; at most 50,000 lines, newest first."""
+    """With the columns that a community hands in; at most 20,000 lines, newest first."""
     return _sheet(ask, wanted, lang, "xlsx", _XLSX, sheet.write_xlsx)
 
 
