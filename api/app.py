@@ -13,7 +13,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from api import (
     alertmanager,
+    bulk,
     commands,
+    costs,
     deliveries,
     document,
     explain,
@@ -26,11 +28,13 @@ from api import (
     problems,
     reporting,
     routes,
+    splitting,
     uptime,
 )
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
 from api.fieldwork import patrols, posters
+from api.ledger import routes as ledger
 from api.metrics import Measured, Metrics
 from api.pages import install as pages
 from pilewatch import __version__
@@ -86,6 +90,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(reporting.router, reporting.orders),
         *(meetings.router, meetings.orders, matters.router, matters.orders),
         *(patrols.router, patrols.orders, posters.router, posters.orders),
+        *(bulk.orders, splitting.router, splitting.orders, costs.router, costs.orders),
+        ledger.router,
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])

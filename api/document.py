@@ -21,6 +21,7 @@ _TAGS = {
     "meetings": "Bench meetings, the matters raised there, and what became of them",
     "patrols": "Planned rounds of inspections, and a worker's offline day",
     "posters": "What hangs at each pile, and whether it is the present version",
+    "ledger": "The one list of all matters, its sheets and reports",
     "planning": "Planned downtime, and silences of what is known",
     "uptime": "How much of the time what stands there could be used, by three rules",
     "operation": "For those who run it",

@@ -62,15 +62,21 @@ class _Replay(Exception):
         self.response = Response(row["response"]["body"], row["status"], headers)
 
 
-async def _fingerprint(request: Request) -> bytes:
+async def fingerprint(request: Request) -> bytes:
+    """What tells one order from another: method, address and body."""
     told = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
     return hashlib.sha256(told + await request.body()).digest()
+
+
+def caller_name(ask: Asked) -> str:
+    """Whose keys these are: those of different people do not meet."""
+    return "resident" if ask.caller.id is None else f"person/{ask.caller.id}"
 
 
 def once(
     request: Request,
     ask: Ask,
-    fingerprint: Annotated[bytes, Depends(_fingerprint)],
+    request_digest: Annotated[bytes, Depends(fingerprint)],
     idempotency_key: IdempotencyKey = None,
 ) -> Iterator[None]:
     """Carry out the order within one transaction with its key, unless it was done before.
@@ -80,12 +86,11 @@ def once(
     if idempotency_key is None:
         yield
         return
-    caller = "resident" if ask.caller.id is None else f"person/{ask.caller.id}"
-    name = {"caller": caller, "key": idempotency_key}
+    name = {"caller": caller_name(ask), "key": idempotency_key}
     with ask.db.transaction():
-        if not ask.rows("claim_key", **name, request=fingerprint):
+        if not ask.rows("claim_key", **name, request=request_digest):
             row = ask.rows("kept_answer", **name)[0]
-            if row["request"] != fingerprint:
+            if row["request"] != request_digest:
                 raise Problem(422, "Idempotency-Key: it came before with another request")
             raise _Replay(row)
         request.state.kept = _Kept(ask, name)

@@ -9,6 +9,7 @@ from fastapi import Path
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from pilewatch.faultcodes import FAULTS
+from pilewatch.repaircodes import CAUSES, REMEDIES
 from pilewatch.workflow.downtime import DowntimeKind, ScopeKind
 from pilewatch.workflow.tickets import PauseReason
 
@@ -26,6 +27,18 @@ def _no_nul(text: str) -> str:
 def _fault(code: str) -> str:
     if code not in FAULTS:
         raise ValueError("no fault code; see the taxonomy")
+    return code
+
+
+def _cause(code: str) -> str:
+    if code not in CAUSES:
+        raise ValueError("no cause code; see /repair-codes")
+    return code
+
+
+def _remedy(code: str) -> str:
+    if code not in REMEDIES:
+        raise ValueError("no remedy code; see /repair-codes")
     return code
 
 
@@ -82,16 +95,24 @@ class AssignRequest(_Request):
 
 
 class ClaimRequest(_Request):
-    """What was wrong and what was done."""
+    """What was wrong and what was done; the codes are those of /repair-codes."""
 
     model_config = _example(
-        cause="contact of the socket worn", remedy="socket replaced", part="socket 16 A"
+        cause="contact of the socket worn",
+        remedy="socket replaced",
+        part="socket 16 A",
+        cause_code="worn",
+        remedy_code="part-replaced",
     )
 
     cause: Text = Field(examples=["contact of the socket worn"])
     remedy: Text = Field(examples=["socket replaced"])
     part: Text | None = Field(None, examples=["socket 16 A"])
     note: Text | None = None
+    cause_code: Annotated[str, AfterValidator(_cause)] | None = Field(None, examples=["worn"])
+    remedy_code: Annotated[str, AfterValidator(_remedy)] | None = Field(
+        None, examples=["part-replaced"]
+    )
 
 
 class ReasonRequest(_Request):
@@ -120,11 +141,12 @@ class MergeRequest(_Request):
 
 
 class CommentRequest(_Request):
-    """A word on the timeline."""
+    """A word on the timeline, for the inside or also for residents, who read it on receipts."""
 
-    model_config = _example(text="part ordered")
+    model_config = _example(text="part ordered, it comes on Friday", audience="residents")
 
     text: Text = Field(examples=["part ordered"])
+    audience: Literal["inside", "residents"] = "inside"
 
 
 class ReportRequest(_Request):
@@ -324,6 +346,7 @@ class TicketAnswer(BaseModel):
 
     `deadline_at` is the promised repair. While `paused_at` is set the deadlines stand still;
     `paused_s` are the pauses that are over. `escalation_level` is how far up it has been told.
+    It cannot be claimed while `open_orders`, its work orders that are not settled, are more than 0.
     """
 
     model_config = _example(
@@ -359,6 +382,9 @@ class TicketAnswer(BaseModel):
         cause="contact of the socket worn",
         remedy="socket replaced",
         part="socket 16 A",
+        cause_code="worn",
+        remedy_code="part-replaced",
+        open_orders=0,
         merged_into=None,
         reopened=0,
         reports=1,
@@ -404,6 +430,9 @@ class TicketAnswer(BaseModel):
     cause: str | None
     remedy: str | None
     part: str | None
+    cause_code: str | None
+    remedy_code: str | None
+    open_orders: int
     merged_into: int | None
     reopened: int
     reports: int

@@ -64,11 +64,13 @@ def refusal(error: Exception) -> JSONResponse:
         case Problem():
             return answer(error.status, error.detail, **error.more)
         case Refused():
-            return answer(
-                409, str(error), word="refused", state=error.state.value, allowed=error.allowed
-            )
+            now: dict[str, Any] = {"state": error.state.value, "version": error.version}
+            return answer(409, str(error), word="refused", **now, allowed=error.allowed)
         case VersionConflict():
-            return answer(412, str(error), word="changed-meanwhile", version=error.version)
+            now = {"version": error.version}
+            if error.state is not None:
+                now["state"] = error.state.value
+            return answer(412, str(error), word="changed-meanwhile", **now)
         case NotFound():
             return answer(404, f"there is no {error}")
     raise error
@@ -96,9 +98,13 @@ _CAUSES: dict[int, tuple[str, str, dict[str, Any]]] = {
     409: (
         "Not possible in the present state",
         "a ticket that is open cannot be claimed",
-        {"state": "open", "allowed": ["assign", "accept"]},
+        {"state": "open", "version": 1, "allowed": ["assign", "accept"]},
     ),
-    412: ("Changed meanwhile", "the ticket has been changed meanwhile", {"version": 3}),
+    412: (
+        "Changed meanwhile",
+        "the ticket has been changed meanwhile; it is at version 3",
+        {"state": "accepted", "version": 3},
+    ),
     413: ("The body is too large", "a body has 262144 bytes at most", {}),
     422: (
         "The request does not fit",

@@ -18,9 +18,6 @@ from pilewatch.workflow.reports import Receipt, answer_receipt, file_report, rep
 from pilewatch.workflow.tickets import (
     Accept,
     Action,
-    Assign,
-    Claim,
-    Comment,
     Merge,
     Pause,
     Reject,
@@ -256,11 +253,12 @@ IfMatch = Annotated[str | None, Header(description="the ticket's ETag; 412 if it
 def _do(
     ask: Asked, id: int, word: str, action: Action, response: Response, if_match: str | None
 ) -> dict[str, Any]:
-    ticketing.do(ask, id, word, action, _version(if_match))
+    ticketing.do(ask, id, word, action, seen_version(if_match))
     return _show(ask, id, response, done=True)
 
 
-def _version(if_match: str | None) -> int | None:
+def seen_version(if_match: str | None) -> int | None:
+    """The version that the asker has seen, if told. Raises `Problem` 412 for what is no ETag."""
     if if_match is None or if_match.strip() == "*":
         return None
     text = if_match.strip().strip('"')
@@ -284,14 +282,7 @@ def assign(
 ) -> Any:
     """Give it to a company or a person."""
     demand(ask.caller, "assign")
-    company = assignee = None
-    if body.company is not None:
-        found = ask.rows("company_id", code=body.company)
-        company = _one(found, f"company {body.company}", 422)["id"]
-    if body.assignee is not None:
-        found = ask.rows("person_id", login=body.assignee)
-        assignee = _one(found, f"person {body.assignee}", 422)["id"]
-    return _do(ask, id, "assign", Assign(company, assignee), response, if_match)
+    return _do(ask, id, "assign", ticketing.assignment(ask, body), response, if_match)
 
 
 @orders.post(
@@ -329,8 +320,7 @@ def claim(
     id: Id, body: models.ClaimRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
     """Repaired, says the repairer; evidence is awaited."""
-    action = Claim(body.cause, body.remedy, body.part, body.note)
-    return _do(ask, id, "claim", action, response, if_match)
+    return _do(ask, id, "claim", ticketing.claim(body), response, if_match)
 
 
 @orders.post(
@@ -385,8 +375,8 @@ def merge(
 def comment(
     id: Id, body: models.CommentRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
-    """A word on the timeline."""
-    return _do(ask, id, "comment", Comment(body.text), response, if_match)
+    """A word on the timeline; residents read only what is meant for them."""
+    return _do(ask, id, "comment", ticketing.comment(body), response, if_match)
 
 
 @orders.post(
@@ -494,7 +484,12 @@ def _receipt(found: Receipt | None) -> dict[str, Any]:
         "contact": found.contact,
         "asking": found.asking and vars(found.asking),
         "steps": [
-            {"at": line["at"], "action": line["action"], "state": line["to_state"]}
+            {
+                "at": line["at"],
+                "action": line["action"],
+                "state": line["to_state"],
+                "text": line["note"],
+            }
             for line in found.timeline
         ],
     }

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 
 from deploy import contacts, fieldwork, figures
+from deploy.ledger import add_ledger
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
 from pilewatch.store.migrate import MigrationError, all_migrations, migrate
@@ -89,6 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     explain = add("explain", _explain, "why there is an incident: values, limit, consequences")
     explain.add_argument("incident", type=int)
     figures.register(add, commands)
+    ledger = commands.add_parser("ledger", help="the ledger of all matters, as files")
+    add_ledger(add, ledger.add_subparsers(required=True, metavar="COMMAND"))
     _add_backtest(add("backtest", _backtest, "what another policy would have changed"))
     _add_simulate(add("simulate", _simulate, "a community of chargers that fail, over MQTT"))
     return parser

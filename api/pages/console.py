@@ -55,10 +55,12 @@ def _form(
     part: Annotated[str, Form(max_length=_FIELD)] = "",
     note: Annotated[str, Form(max_length=_FIELD)] = "",
     reason: Annotated[str, Form(max_length=20)] = "",
+    audience: Annotated[str, Form(max_length=20)] = "",
 ) -> dict[str, str]:
     fields = {
         **{"csrf": csrf, "version": version, "company": company, "assignee": assignee},
         **{"cause": cause, "remedy": remedy, "part": part, "note": note, "reason": reason},
+        "audience": audience,
     }
     if any("\0" in text for text in fields.values()):
         raise Problem(422, "the character NUL cannot be kept")
@@ -146,7 +148,7 @@ def _action(  # noqa: PLR0911 - one case for each action
         case "resume":
             return Resume()
         case "comment" if note:
-            return Comment(note)
+            return Comment(note, "announced" if fields["audience"] == "residents" else "commented")
     raise Problem(404 if word != "comment" else 422, "there is no such action")
 
 

@@ -96,6 +96,7 @@ _TOLD_TO_RESIDENTS = frozenset(
     {
         *("opened", "assigned", "accepted", "started", "claimed", "claim-returned", "verified"),
         *("recovered", "closed", "reopened", "rejected", "inspected", "resident-confirmed"),
+        "announced",
     }
 )
 

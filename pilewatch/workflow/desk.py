@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,7 @@ from pilewatch.workflow.tickets import (
     Ticket,
     TicketState,
 )
+from pilewatch.workflow.warranty import covers
 
 _SQL = queries.load("workflow")
 
@@ -37,11 +39,13 @@ class NotFound(LookupError):
 
 
 class VersionConflict(Exception):
-    """Someone else changed the ticket, or `what` it is, meanwhile; `version` is the present one."""
+    """Someone else changed the ticket, or `what` it is, meanwhile; `version` (and `state`) are the
+    present ones."""
 
-    def __init__(self, version: int, what: str = "ticket"):
+    def __init__(self, version: int, what: str = "ticket", state: StrEnum | None = None):
         super().__init__(f"the {what} has been changed meanwhile; it is at version {version}")
         self.version = version
+        self.state = state
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,9 @@ def open_ticket(
         if made is not None:
             entry = Entry("opened", TicketState.OPEN, TicketState.OPEN, note, dict(data or {}))
             _record(db, now, made["id"], entry, actor, _news(made["id"], values))
+            for cover in covers(db, made["id"]):
+                if cover.may_explain(fault.family):
+                    act(db, policy, now, made["id"], Comment(None, *cover.told()), ENGINE)
             return Opened(made["id"], created=True)
         live = db.execute(_SQL["live_ticket"], values).fetchone()
         if live is None:
@@ -192,7 +199,7 @@ def act(
     """
     ticket = get_ticket(db, ticket_id)
     if expected_version is not None and expected_version != ticket.version:
-        raise VersionConflict(ticket.version)
+        raise VersionConflict(ticket.version, state=ticket.state)
     if isinstance(action, Merge):
         _check_merge(db, ticket, action)
     if isinstance(action, Reopen):
@@ -221,9 +228,8 @@ def act(
 def _check_merge(db: Db, ticket: Ticket, action: Merge) -> None:
     target = get_ticket(db, action.into)
     if target.state not in tickets.LIVE:
-        raise tickets.Refused(
-            f"ticket {target.id} is {target.state}; merge only into a live one", ticket.state
-        )
+        text = f"ticket {target.id} is {target.state}; merge only into a live one"
+        raise tickets.refused(ticket, text)
 
 
 def _check_reopen(db: Db, ticket: Ticket) -> None:
@@ -231,10 +237,8 @@ def _check_reopen(db: Db, ticket: Ticket) -> None:
         return
     other = db.execute(_SQL["live_ticket"], asdict(ticket)).fetchone()
     if other is not None:
-        raise tickets.Refused(
-            f"ticket {other['id']} is already open for the same matter; comment there",
-            ticket.state,
-        )
+        text = f"ticket {other['id']} is already open for the same matter; comment there"
+        raise tickets.refused(ticket, text)
 
 
 def _news(ticket_id: int, values: Mapping[str, Any]) -> dict[str, Any]:

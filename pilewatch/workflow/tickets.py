@@ -41,7 +41,8 @@ class Ticket:
     """One promise to fix. Times are aware UTC; `evidence` is what proved the repair.
 
     The promises' clock runs since `clock_at`, and had run for `clock_used_s` before that;
-    `…_level` is how many escalation steps each promise has taken.
+    `…_level` is how many escalation steps each promise has taken; `open_orders` is how many work
+    orders it waits for.
     """
 
     id: int
@@ -66,9 +67,12 @@ class Ticket:
     cause: str | None = None
     remedy: str | None = None
     part: str | None = None
+    cause_code: str | None = None
+    remedy_code: str | None = None
     merged_into: int | None = None
     reopened: int = 0
     version: int = 1
+    open_orders: int = 0
     area: str | None = None
     timezone: str = "Asia/Shanghai"
     accept_by_at: datetime | None = None
@@ -151,6 +155,8 @@ class Claim:
     remedy: str
     part: str | None = None
     note: str | None = None
+    cause_code: str | None = None
+    remedy_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -201,8 +207,15 @@ class Merge:
 
 
 @dataclass(frozen=True)
+class Split:
+    """The work is shared out between companies; `orders` says what each of them is to do."""
+
+    orders: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
 class Comment:
-    """A word on the timeline; `data` may carry what it is about."""
+    """A word on the timeline; `data` may carry what it is about. `announced` is for residents."""
 
     text: str | None = None
     action: str = "commented"
@@ -252,6 +265,7 @@ Action = (
     | Reject
     | Reopen
     | Merge
+    | Split
     | Comment
     | Worsen
     | Pause
@@ -271,6 +285,7 @@ POSSIBLE: dict[type[Any], frozenset[TicketState]] = {
     Reject: UNREPAIRED,
     Reopen: frozenset({S.REPAIRED, S.VERIFIED, S.CLOSED, S.REJECTED}),
     Merge: UNREPAIRED,
+    Split: UNREPAIRED,
     Comment: frozenset(S),
     Worsen: LIVE,
     Pause: frozenset({S.ACCEPTED, S.REPAIRING}),
@@ -286,6 +301,7 @@ BY_PEOPLE: dict[str, type[Any]] = {
     "reject": Reject,
     "reopen": Reopen,
     "merge": Merge,
+    "split": Split,
     "comment": Comment,
     "pause": Pause,
     "resume": Resume,
@@ -294,12 +310,20 @@ BY_PEOPLE: dict[str, type[Any]] = {
 
 
 class Refused(Exception):
-    """The action is not possible now. `state` is the present one, `allowed` what is possible."""
+    """The action is not possible now. `state` and `version` are the present ones, `allowed` what is
+    possible."""
 
-    def __init__(self, text: str, state: TicketState, *, paused: bool = False):
+    def __init__(self, text: str, state: StrEnum, version: int, allowed: list[str]):
         super().__init__(text)
         self.state = state
-        self.allowed = possible(state, paused=paused)
+        self.version = version
+        self.allowed = allowed
+
+
+def refused(ticket: Ticket, text: str) -> Refused:
+    """The refusal of something that this ticket does not allow."""
+    allowed = possible(ticket.state, paused=ticket.paused_at is not None)
+    return Refused(text, ticket.state, ticket.version, allowed)
 
 
 def possible(state: TicketState, *, paused: bool = False) -> list[str]:
@@ -322,11 +346,8 @@ def apply(ticket: Ticket, action: Action, now: datetime, policy: Policy) -> tupl
     Raises `Refused` where the present state, or what the action lacks, does not allow it.
     """
     if ticket.state not in POSSIBLE[type(action)]:
-        raise Refused(
-            f"{type(action).__name__.lower()} is not possible while the ticket is {ticket.state}",
-            ticket.state,
-            paused=ticket.paused_at is not None,
-        )
+        word = type(action).__name__.lower()
+        raise refused(ticket, f"{word} is not possible while the ticket is {ticket.state}")
     _check(ticket, action)
     ready = ticket if isinstance(action, _KEEPS_PAUSE) else _resumed(ticket, now, policy)
     changed, entry = _step(ready, action, now, policy)
@@ -362,6 +383,10 @@ def _check(ticket: Ticket, action: Action) -> None:
             problem = "evidence is needed"
         case Recover() if ticket.severity == 1:
             problem = "a danger to people is closed only after someone has looked at it"
+        case Split(orders=()):
+            problem = "split needs at least one work order"
+        case Claim() | Recover() | Reject() | Merge() if ticket.open_orders:
+            problem = f"the ticket waits for {ticket.open_orders} work orders: settle them first"
         case Merge(into=into) if into == ticket.id:
             problem = "a ticket cannot be merged into itself"
         case Pause() if ticket.paused_at is not None:
@@ -369,7 +394,7 @@ def _check(ticket: Ticket, action: Action) -> None:
         case Resume() if ticket.paused_at is None:
             problem = "the ticket is not paused"
     if problem:
-        raise Refused(problem, ticket.state, paused=ticket.paused_at is not None)
+        raise refused(ticket, problem)
 
 
 def _step(  # noqa: PLR0912, PLR0915 - one case for each action, in one place
@@ -393,10 +418,12 @@ def _step(  # noqa: PLR0912, PLR0915 - one case for each action, in one place
         case Start():
             state, entry = to(S.REPAIRING, "started")
             changes = {"arrived_at": ticket.arrived_at or now}
-        case Claim(cause, remedy, part, note):
-            state, entry = to(S.REPAIRED, "claimed", note, cause=cause, remedy=remedy, part=part)
+        case Claim(cause, remedy, part, note, cause_code, remedy_code):
+            said = {"cause": cause, "remedy": remedy, "part": part}
+            codes = {"cause_code": cause_code, "remedy_code": remedy_code}
+            state, entry = to(S.REPAIRED, "claimed", note, **said, **codes)
             within = policy.evidence.verify_within_s
-            changes = {"cause": cause, "remedy": remedy, "part": part, "claimed_at": now}
+            changes = {**said, **codes, "claimed_at": now}
             changes["verify_by_at"] = now + timedelta(seconds=within)
             changes["arrived_at"] = ticket.arrived_at or now
         case ReturnClaim(reason):
@@ -420,6 +447,9 @@ def _step(  # noqa: PLR0912, PLR0915 - one case for each action, in one place
         case Merge(into):
             state, entry = to(S.MERGED, "merged", None, into=into)
             changes = {"merged_into": into, "closed_at": now}
+        case Split(orders):
+            known = ticket.state in (S.ACCEPTED, S.REPAIRING)
+            state, entry = to(ticket.state if known else S.ASSIGNED, "split", None, orders=orders)
         case Comment(text, word, data):
             state, entry = ticket.state, Entry(word, ticket.state, ticket.state, text, data)
         case Worsen(code, severity):
@@ -432,8 +462,8 @@ def _step(  # noqa: PLR0912, PLR0915 - one case for each action, in one place
             state, entry = to(ticket.state, "resumed")
         case Escalate(promise, level, whom, at):
             state, entry = to(ticket.state, "escalated")
-            said = {"promise": promise, "level": level, "to": whom, "due_at": at.isoformat()}
-            entry = replace(entry, data={**said, "round": ticket.reopened})
+            told = {"promise": promise, "level": level, "to": whom, "due_at": at.isoformat()}
+            entry = replace(entry, data={**told, "round": ticket.reopened})
             changes = {f"{promise}_level": level}
     return replace(ticket, state=state, **changes), entry
 

@@ -116,6 +116,23 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
     "review": ("POST", "/reports/999/review", {"accept": True}),
     "meet": ("POST", f"/matters/{uuid4()}/settle", None),
     "answer": ("POST", f"/matters/{uuid4()}/answer", {"text": "a"}),
+    "split": (
+        "POST",
+        "/tickets/{id}/split",
+        {
+            "orders": [
+                {
+                    "duty": "power",
+                    "company": "c",
+                    "task": "a",
+                    "deadline_at": "2099-01-01T00:00:00Z",
+                }
+            ]
+        },
+    ),
+    "order": ("POST", "/work-orders/999/accept", {}),
+    "cost": ("POST", "/tickets/{id}/costs", {"kind": "labour", "unit_fen": 1, "payer": "user"}),
+    "ledger": ("GET", "/ledger", None),
     "inspect": ("POST", "/inspections", {"id": str(uuid4()), "charger": "C0", "passed": True}),
     "quarantine": ("GET", "/quarantine", None),
     "pause": ("POST", "/tickets/{id}/pause", {"reason": "part"}),

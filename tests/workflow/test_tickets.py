@@ -27,6 +27,7 @@ from pilewatch.workflow.tickets import (
     Reopen,
     Resume,
     ReturnClaim,
+    Split,
     Start,
     Ticket,
     TicketState,
@@ -63,6 +64,8 @@ ACTIONS: list[Action] = [
     Reopen("dead again"),
     Merge(2),
     Merge(1),
+    Split(({"duty": "power", "task": "restore the mains"},)),
+    Split(()),
     Comment("hm"),
     Worsen("relay-welded", 1),
     Pause("part"),
@@ -173,4 +176,4 @@ def test_a_danger_to_people_never_closes_by_itself() -> None:
 def test_a_refusal_says_what_is_possible() -> None:
     with pytest.raises(Refused, match="claim is not possible while the ticket is open") as caught:
         apply(_ticket(), Claim("a", "b"), NOW, POLICY)
-    assert caught.value.allowed == ["assign", "accept", "reject", "merge", "comment"]
+    assert caught.value.allowed == ["assign", "accept", "reject", "merge", "split", "comment"]

@@ -95,8 +95,10 @@ SELECT t.id, t.state, t.code, t.family, t.severity, t.subject_kind, s.code AS si
        t.accepted_at, t.arrived_at, t.paused_at, t.pause_reason, t.paused_s,
        greatest(t.accept_level, t.arrive_level, t.repair_level) AS escalation_level,
        t.claimed_at, t.verify_by_at,
-       t.verified_at, t.closed_at, t.evidence, t.cause, t.remedy, t.part, t.merged_into,
-       t.reopened, t.version, (SELECT count(*) FROM report r WHERE r.ticket_id = t.id) AS reports
+       t.verified_at, t.closed_at, t.evidence, t.cause, t.remedy, t.part, t.cause_code,
+       t.remedy_code, (SELECT count(*) FROM work_order o
+                       WHERE o.ticket_id = t.id AND o.settled_at IS NULL) AS open_orders,
+       t.merged_into, t.reopened, t.version, (SELECT count(*) FROM report r WHERE r.ticket_id = t.id) AS reports
 FROM ticket t
 JOIN site s ON s.id = t.site_id
 LEFT JOIN gateway g ON t.subject_kind = 'gateway' AND g.id = t.subject_id

@@ -40,9 +40,12 @@ WHERE subject_kind = %(subject_kind)s AND subject_id = %(subject_id)s AND family
 SELECT t.id, t.state, t.subject_kind, t.subject_id, t.site_id, t.charger_id, t.connector_id,
        t.code, t.family, t.severity, t.opened_at, t.deadline_at, t.company_id, t.assignee_id,
        t.claimed_at, t.verify_by_at, t.verified_at, t.closed_at, t.evidence, t.cause, t.remedy,
-       t.part, t.merged_into, t.reopened, t.version, t.accept_by_at, t.arrive_by_at,
+       t.part, t.cause_code, t.remedy_code, t.merged_into, t.reopened, t.version,
+       t.accept_by_at, t.arrive_by_at,
        t.accepted_at, t.arrived_at, t.clock_at, t.clock_used_s, t.paused_at, t.pause_reason,
-       t.paused_s, t.accept_level, t.arrive_level, t.repair_level, a.code AS area, a.timezone
+       t.paused_s, t.accept_level, t.arrive_level, t.repair_level, a.code AS area, a.timezone,
+       (SELECT count(*) FROM work_order o
+        WHERE o.ticket_id = t.id AND o.settled_at IS NULL) AS open_orders
 FROM ticket t
 JOIN site s ON s.id = t.site_id JOIN grid g ON g.id = s.grid_id JOIN area a ON a.id = g.area_id
 WHERE t.id = %(id)s FOR NO KEY UPDATE OF t;
@@ -58,6 +61,7 @@ UPDATE ticket SET
     company_id = %(company_id)s, assignee_id = %(assignee_id)s, claimed_at = %(claimed_at)s,
     verify_by_at = %(verify_by_at)s, verified_at = %(verified_at)s, closed_at = %(closed_at)s,
     evidence = %(evidence)s, cause = %(cause)s, remedy = %(remedy)s, part = %(part)s,
+    cause_code = %(cause_code)s, remedy_code = %(remedy_code)s,
     merged_into = %(merged_into)s, reopened = %(reopened)s, version = %(version)s,
     accept_by_at = %(accept_by_at)s, arrive_by_at = %(arrive_by_at)s,
     accepted_at = %(accepted_at)s, arrived_at = %(arrived_at)s, clock_at = %(clock_at)s,
@@ -110,6 +114,7 @@ CROSS JOIN LATERAL (
 WHERE t.state IN ('open', 'assigned', 'reopened') AND t.severity > 1
   AND NOT gone.alive AND gone.since <= %(before)s
   AND NOT EXISTS (SELECT FROM report r WHERE r.ticket_id = t.id)
+  AND NOT EXISTS (SELECT FROM work_order o WHERE o.ticket_id = t.id AND o.settled_at IS NULL)
 ORDER BY t.id FOR NO KEY UPDATE OF t SKIP LOCKED;
 
 -- name: machine_said
@@ -206,7 +211,14 @@ FROM said, shown;
 UPDATE report SET ticket_id = %(ticket_id)s WHERE id = %(report_id)s;
 
 -- name: timeline
-SELECT * FROM ticket_entry WHERE ticket_id = %(ticket_id)s ORDER BY id;
+-- What residents may be told: no word that is meant for the inside, and no such note.
+SELECT id, ticket_id, at, actor_kind, action, from_state, to_state,
+       CASE WHEN action = 'announced' THEN note END AS note, data
+FROM ticket_entry
+WHERE ticket_id = %(ticket_id)s
+  AND action NOT IN ('commented', 'escalated', 'under-warranty', 'cost-added', 'cost-withdrawn',
+                     'split', 'order-accepted', 'order-done', 'order-returned', 'order-cancelled')
+ORDER BY id;
 
 -- name: add_inspection
 INSERT INTO inspection (id, charger_id, connector_id, person_id, inspected_at, received_at,

@@ -1,0 +1,1 @@
+"""The ledger for people: lists, sheets to hand in, the month's report."""

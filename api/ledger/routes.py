@@ -1,0 +1,427 @@
+"""`/api/v1/ledger`: the list of all matters, its sheets, and the month's report."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, datetime
+from tempfile import TemporaryFile
+from typing import IO, Annotated, Any, Literal
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+from starlette.background import BackgroundTask
+
+from api import models, problems
+from api.context import Ask, Asked, Word, guard_cache
+from api.ledger import sheet
+from api.ledger.report import BadMonth, figures_of, make_pdf, read_month
+from api.ledger.words import Language, Words, kind_names
+from api.models import Listed
+from api.problems import Problem
+from api.rights import demand, scope
+from pilewatch.workflow.figures import Figures
+from pilewatch.workflow.ledger import BadSearch, Mark, Wanted, all_lines, lines
+from pilewatch.workflow.tickets import TicketState
+
+router = APIRouter(prefix="/api/v1", tags=["ledger"], dependencies=[Depends(guard_cache)])
+_MOST = 20_000
+"""Lines of one sheet: more are asked for in pieces."""
+_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+State = TicketState | Literal["raised", "handed-on", "answered", "done"]
+Source = Literal["machine", "page", "phone", "meeting", "open311", "inspection", "staff"]
+In = Annotated[Language, Query(description="Language of the document")]
+MonthWord = Annotated[
+    str, Query(pattern=r"^20\d\d-(0[1-9]|1[0-2])$", description="The month", examples=["2026-11"])
+]
+AreaWord = Annotated[Word, Query(description="Only of this area", examples=["wanhe"])]
+
+
+class SharedWith(BaseModel):
+    """One side that has a work order of the matter."""
+
+    duty: str
+    company: str | None
+    owner: str | None
+    state: str
+
+
+class LedgerLine(BaseModel):
+    """One matter: a ticket, or one of a meeting. `done_at` is when it was said to be done, which
+    the deadline promises; `settled_at` when it was closed, answered or rejected. `satisfied` is the
+    residents' last answer. Money is in fen."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": 31,
+                    "ticket": 7,
+                    "matter": None,
+                    "raised_at": "2026-05-01T08:00:00Z",
+                    "source": "page",
+                    "area": "wanhe",
+                    "grid": "wanhe-1",
+                    "site": "wanhe-1a",
+                    "charger": "WH-E01",
+                    "connector": 3,
+                    "text": "插上没反应",
+                    "kind": "no-output",
+                    "severity": 2,
+                    "state": "closed",
+                    "company": "xinchong",
+                    "owner": "wang",
+                    "deadline_at": "2026-05-03T08:00:00Z",
+                    "done_at": "2026-05-01T10:30:00Z",
+                    "settled_at": "2026-05-01T12:00:00Z",
+                    "overdue": False,
+                    "cause": "contact of the socket worn",
+                    "cause_code": "worn",
+                    "remedy": "socket replaced",
+                    "remedy_code": "part-replaced",
+                    "proof": "session",
+                    "reopened": 0,
+                    "paused_s": 0,
+                    "cost_fen": 4500,
+                    "satisfied": True,
+                    "shared": [
+                        {"duty": "power", "company": "xydl", "owner": None, "state": "done"}
+                    ],
+                }
+            ]
+        }
+    )
+
+    id: int
+    ticket: int | None
+    matter: UUID | None
+    raised_at: datetime
+    source: str
+    area: str
+    grid: str
+    site: str | None
+    charger: str | None
+    connector: int | None
+    text: str | None
+    kind: str
+    severity: int | None
+    state: str
+    company: str | None
+    owner: str | None
+    deadline_at: datetime
+    done_at: datetime | None
+    settled_at: datetime | None
+    overdue: bool
+    cause: str | None
+    cause_code: str | None
+    remedy: str | None
+    remedy_code: str | None
+    proof: str | None
+    reopened: int
+    paused_s: float
+    cost_fen: int
+    satisfied: bool | None
+    shared: list[SharedWith]
+
+
+class GroupFigures(BaseModel):
+    """Lines of one site, kind or source; `open` at the end of the month."""
+
+    name: str
+    raised: int
+    settled: int
+    on_time: int
+    late: int
+    escalated: int
+    open: int
+
+
+class DayFigures(BaseModel):
+    """One day."""
+
+    day: date
+    raised: int
+    settled: int
+
+
+class FiguresAnswer(BaseModel):
+    """One month: open before + raised - settled = open after. `inside_grid` to `dissatisfied` are
+    of what was settled; `overdue` is open after and past its deadline; `hours` is the median time
+    from report to repair."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "month": "2026-05",
+                    "area": "wanhe",
+                    "before": 2,
+                    "raised": 31,
+                    "settled": 30,
+                    "after": 3,
+                    "inside_grid": 28,
+                    "escalated": 2,
+                    "on_time": 27,
+                    "late": 3,
+                    "reopened": 1,
+                    "rejected": 2,
+                    "satisfied": 9,
+                    "dissatisfied": 1,
+                    "overdue": 0,
+                    "paused_s": 7200,
+                    "hours": 5.5,
+                    "by_site": [],
+                    "by_kind": [],
+                    "by_source": [],
+                    "days": [{"day": "2026-05-01", "raised": 1, "settled": 0}],
+                }
+            ]
+        }
+    )
+
+    month: str
+    area: str | None
+    before: int
+    raised: int
+    settled: int
+    after: int
+    inside_grid: int
+    escalated: int
+    on_time: int
+    late: int
+    reopened: int
+    rejected: int
+    satisfied: int
+    dissatisfied: int
+    overdue: int
+    paused_s: float
+    hours: float | None
+    by_site: list[GroupFigures]
+    by_kind: list[GroupFigures]
+    by_source: list[GroupFigures]
+    days: list[DayFigures]
+
+
+def _wanted(
+    area: AreaWord = None,
+    grid: Annotated[Word, Query(description="Only of this grid", examples=["wanhe-1"])] = None,
+    site: Annotated[Word, Query(description="Only of this site", examples=["wanhe-1a"])] = None,
+    company: Annotated[
+        Word, Query(description="Only what this company answers for", examples=["xinchong"])
+    ] = None,
+    state: Annotated[State | None, Query(description="Only in this state")] = None,
+    kind: Annotated[
+        Word, Query(description="A fault code or a matter's kind", examples=["no-output"])
+    ] = None,
+    source: Annotated[Source | None, Query(description="Only what came this way")] = None,
+    severity: Annotated[int | None, Query(ge=1, le=3, description="1 people to 3 notice")] = None,
+    settled: Annotated[bool | None, Query(description="Closed, answered, rejected, merged")] = None,
+    overdue: Annotated[bool | None, Query(description="Past its deadline, done or not")] = None,
+    from_at: Annotated[AwareDatetime | None, Query(description="Raised then or later")] = None,
+    to_at: Annotated[AwareDatetime | None, Query(description="Raised before then")] = None,
+    text: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=100,
+            pattern=r"^[^\x00]+$",
+            description="Words, with spaces between; a line has all of them",
+            examples=["充不进电 东门"],
+        ),
+    ] = None,
+) -> Wanted:
+    return Wanted(
+        area,
+        grid,
+        site,
+        company,
+        state,
+        kind,
+        source,
+        severity,
+        settled,
+        overdue,
+        from_at,
+        to_at,
+        text,
+    )
+
+
+Filter = Annotated[Wanted, Depends(_wanted)]
+
+
+def _mark(
+    cursor: Annotated[
+        str | None, Query(max_length=100, description="`next_cursor` of the page before")
+    ] = None,
+) -> Mark | None:
+    if cursor is None:
+        return None
+    try:
+        at, id = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
+        mark = Mark(datetime.fromisoformat(at), int(id))
+        if mark.at.tzinfo is None or not 0 <= mark.id <= models.Big:
+            raise ValueError("not ours")
+    except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError) as error:
+        raise Problem(422, "cursor: use the next_cursor of the page before") from error
+    return mark
+
+
+@router.get(
+    "/ledger",
+    response_model=Listed[LedgerLine],
+    summary="The ledger: all matters",
+    **problems.for_staff(),
+)
+def ledger(
+    ask: Ask,
+    wanted: Filter,
+    after: Annotated[Mark | None, Depends(_mark)],
+    limit: Annotated[int, Query(ge=1, le=500, description="Rows of one page")] = 100,
+) -> Any:
+    """Newest first: tickets and the other matters of meetings, in one list."""
+    demand(ask.caller, "ledger")
+    rows = _searched(
+        lambda: lines(
+            ask.db,
+            ask.now,
+            wanted,
+            kind_names(),
+            narrowed=_scope(ask),
+            after=after,
+            limit=limit,
+        )
+    )
+    cursor = None
+    if len(rows) == limit:
+        last = json.dumps([rows[-1]["raised_at"].isoformat(), rows[-1]["id"]])
+        cursor = base64.urlsafe_b64encode(last.encode()).decode()
+    return {"items": rows, "next_cursor": cursor}
+
+
+def _scope(ask: Asked) -> dict[str, Any]:
+    return {"owner_id": None, **scope(ask.caller)}
+
+
+def _searched(read: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    try:
+        return read()
+    except BadSearch as error:
+        raise Problem(422, str(error)) from error
+
+
+def _document(media_type: str, *statuses: int) -> dict[str, Any]:
+    """What the OpenAPI document says of an answer that is a file."""
+    said = problems.for_staff(*statuses)
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    said["responses"][200] = {"description": "The file", "content": content}
+    return {**said, "response_class": Response}
+
+
+@router.get("/ledger/export.csv", summary="The ledger as CSV", **_document("text/csv"))
+def as_csv(ask: Ask, wanted: Filter, lang: In = "zh") -> Response:
+    """UTF-8 with a byte order mark, for Excel; at most 20,000 lines, newest first."""
+    return _sheet(ask, wanted, lang, "csv", "text/csv; charset=utf-8", sheet.write_csv)
+
+
+@router.get("/ledger/export.xlsx", summary="The ledger as XLSX", **_document(_XLSX))
+def as_xlsx(ask: Ask, wanted: Filter, lang: In = "zh") -> Response:
+    """With the columns that a community hands in; at most 20,000 lines, newest first."""
+    return _sheet(ask, wanted, lang, "xlsx", _XLSX, sheet.write_xlsx)
+
+
+def _sheet(
+    ask: Asked,
+    wanted: Wanted,
+    language: Language,
+    ending: str,
+    media_type: str,
+    write: Callable[[Iterable[dict[str, Any]], Words, IO[bytes]], None],
+) -> Response:
+    demand(ask.caller, "ledger")
+    words = Words(language)
+    file = TemporaryFile()  # noqa: SIM115 - closed when it has been sent
+    try:
+        with ask.db.transaction():
+            ask.db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            write(_bounded(ask, wanted), words, file)
+        file.seek(0)
+    except BadSearch as error:
+        file.close()
+        raise Problem(422, str(error)) from error
+    except BaseException:
+        file.close()
+        raise
+    name = f"{words('ledger.title')}-{ask.now:%Y%m%d}.{ending}"
+    return _sent(file, media_type, name, f"ledger.{ending}")
+
+
+def _bounded(ask: Asked, wanted: Wanted) -> Iterator[dict[str, Any]]:
+    found = all_lines(ask.db, ask.now, wanted, kind_names(), narrowed=_scope(ask), most=_MOST + 1)
+    for number, line in enumerate(found):
+        if number == _MOST:
+            raise Problem(422, f"more than {_MOST} lines: narrow it by from_at, to_at or place")
+        yield line
+
+
+def _sent(file: IO[bytes], media_type: str, name: str, plain_name: str) -> Response:
+    return StreamingResponse(
+        iter(lambda: file.read(65536), b""),
+        media_type=media_type,
+        headers=_headers("attachment", name, plain_name),
+        background=BackgroundTask(file.close),
+    )
+
+
+def _headers(how: str, name: str, plain_name: str) -> dict[str, str]:
+    """A file of staff: kept in no cache, and taken for nothing but what it is."""
+    named = f"{how}; filename=\"{plain_name}\"; filename*=UTF-8''{quote(name)}"
+    return {
+        "Content-Disposition": named,
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+@router.get(
+    "/ledger/figures/{month}",
+    response_model=FiguresAnswer,
+    summary="The figures of a month",
+    **problems.for_staff(404),
+)
+def month_figures(
+    month: Annotated[str, Path(pattern=r"^20\d\d-(0[1-9]|1[0-2])$", description="The month")],
+    ask: Ask,
+    area: AreaWord = None,
+) -> Any:
+    """What the report shows, for programs; of the caller's own lines."""
+    _, found = _figures(ask, month, area)
+    groups = {
+        key: [vars(g) for g in getattr(found, key)] for key in ("by_site", "by_kind", "by_source")
+    }
+    days = [{"day": day, "raised": raised, "settled": done} for day, raised, done in found.days]
+    return {**vars(found), **groups, "days": days, "month": month, "area": area}
+
+
+@router.get(
+    "/ledger/report.pdf", summary="The month's report to print", **_document("application/pdf", 404)
+)
+def report(month: MonthWord, ask: Ask, area: AreaWord = None, lang: In = "zh") -> Response:
+    """With charts; of the caller's own lines."""
+    asked, found = _figures(ask, month, area)
+    made = make_pdf(asked, found, ask.now, Words(lang))
+    name = f"{Words(lang)('report.title')}-{month}.pdf"
+    headers = _headers("inline", name, f"report-{month}.pdf")
+    return Response(made, media_type="application/pdf", headers=headers)
+
+
+def _figures(ask: Asked, month: str, area: str | None) -> tuple[Any, Figures]:
+    demand(ask.caller, "ledger")
+    try:
+        asked = read_month(ask.db, month, area)
+    except BadMonth as error:
+        raise Problem(404, str(error)) from error
+    return asked, figures_of(ask.db, asked, ask.now, _scope(ask))
