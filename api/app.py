@@ -12,13 +12,16 @@ from fastapi import Depends, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from api import (
+    account,
     alertmanager,
+    auditing,
     deliveries,
     document,
     explain,
     history,
     live,
     models,
+    persons,
     planning,
     problems,
     routes,
@@ -26,7 +29,9 @@ from api import (
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
 from api.metrics import Measured, Metrics
+from api.oidc import Organisation
 from api.pages import install as pages
+from api.request_id import Numbered
 from pilewatch import __version__
 from pilewatch.clock import Clock, utc_now
 from pilewatch.policy import load_policy
@@ -66,6 +71,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         _LOG.warning(warning)
     app.state.context = Context(settings, policy, clock, pool)
     app.state.live = streams
+    app.state.organisation = Organisation(settings.people, settings.api.public_url)
     app.state.places = asyncio.Semaphore(settings.database.pool_size)
     problems.install(app)
     document.install(app)
@@ -75,10 +81,12 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(routes.router, routes.orders, history.router, live.router),
         *(explain.router, deliveries.router, alertmanager.orders),
         *(planning.router, planning.orders),
+        *(persons.router, persons.orders, account.router, account.orders, auditing.router),
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])
     pages.install(app)
+    app.add_middleware(Numbered)
 
     @app.get(
         "/healthz",

@@ -26,7 +26,7 @@ from api import models, problems
 from api.context import SQL, Ask, Word
 from api.people import Caller
 from api.problems import Problem
-from api.rights import scope, within
+from api.rights import may, scope, within
 from pilewatch.clock import Clock
 from pilewatch.store.pool import connect_async
 
@@ -34,6 +34,7 @@ _LOG = structlog.get_logger()
 _CHANNELS = ("pilewatch_state", "pilewatch_ticket", "pilewatch_incident")
 _GATHER_S = 0.05
 """How long further changes are waited for, so that a burst is one query."""
+_OWNERS = ("companies", "site_company_id", "assignee_id", "grid_id")
 _MANY = 400
 """Beyond so many changes at once everyone asks anew."""
 _PENDING = 1000
@@ -65,7 +66,7 @@ class Viewer:
             return False
         if change.event == "connector":
             return True
-        return self.caller.id is not None and within(scope(self.caller), change.owners)
+        return may(self.caller, "read") and within(scope(self.caller), change.owners)
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ class Live:
             for row in await (await db.execute(SQL["connectors"], values)).fetchall():
                 told = models.ConnectorAnswer(**row).model_dump_json()
                 changes.append(Change("connector", row["site"], _message("connector", told)))
-        staff = any(stream.viewer.caller.id is not None for stream in self._streams)
+        staff = any(may(stream.viewer.caller, "read") for stream in self._streams)
         for event, ids in (("ticket", notices.tickets), ("incident", notices.incidents)):
             if ids and staff:
                 rows = await db.execute(SQL[f"live_{event}s"], {"ids": sorted(ids)})
@@ -237,7 +238,7 @@ class Live:
 
 
 def _owned(event: str, row: dict[str, Any]) -> Change:
-    owners = {name: row.pop(name) for name in ("company_id", "assignee_id", "grid_id")}
+    owners = {name: row.pop(name) for name in _OWNERS}
     told = json.dumps(row, ensure_ascii=False)
     return Change(event, row["site"], _message(event, told), owners)
 

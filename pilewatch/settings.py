@@ -87,6 +87,28 @@ class Api(_Section):
     max_streams: int = Field(default=500, ge=1)
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
 
+    @property
+    def behind_tls(self) -> bool:
+        """Whether browsers come over TLS, so that cookies may go nowhere else."""
+        return self.secure_cookies or self.public_url.startswith("https://")
+
+
+Role = Literal["grid_worker", "repairer", "operator", "admin", "auditor"]
+
+
+class People(_Section):
+    """How staff log in. `totp_roles` must have a second factor; the organisation's own login
+    (OpenID Connect) is offered where `oidc_issuer` names it, see docs/people.md.
+    """
+
+    totp_roles: frozenset[Role] = frozenset()
+    oidc_issuer: str | None = Field(
+        default=None, pattern=r"^(https://|http://(127\.0\.0\.1|localhost)[:/])[^?#]+$"
+    )
+    oidc_client_id: str = "pilewatch"
+    oidc_client_secret: SecretStr | None = None
+    oidc_link_by_email: bool = False
+
 
 class Metrics(_Section):
     """Prometheus port of ingest and alerts (the API serves its own at /metrics); 0: none."""
@@ -107,6 +129,7 @@ class Settings(BaseSettings):
     ingest: Ingest = Ingest()
     alerts: Alerts = Alerts()
     api: Api = Api()
+    people: People = People()
     metrics: Metrics = Metrics()
     log_format: Literal["json", "text"] = "text"
 
@@ -129,6 +152,7 @@ _SECRETS = {
     "PILEWATCH_DATABASE__URL",
     "PILEWATCH_MQTT__PASSWORD",
     "PILEWATCH_ALERTS__WEBHOOK_SECRET",
+    "PILEWATCH_PEOPLE__OIDC_CLIENT_SECRET",
 }
 
 

@@ -40,7 +40,8 @@ _SQL = queries.load("pages")
 _SHOWN = 500
 _FIELD = 2000
 _PICTURES = 2
-Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+_NEWEST = 2**63 - 1
+Id = Annotated[int, Path(ge=1, le=_NEWEST)]
 Text = Annotated[str, Query(max_length=64)]
 
 
@@ -216,8 +217,9 @@ def _pictures(ask: Asked, incidents: list[dict[str, Any]]) -> list[dict[str, Any
 def charger(code: str, request: Request, ask: Ask) -> Response:
     """One pile: how it is, what it said, what was wrong with it."""
     demand(ask.caller, "read")
-    places = _rows(ask, "charger", code="" if "\0" in code else code[:64])
-    if not places:
+    word = "" if "\0" in code else code[:64]
+    places = _rows(ask, "charger", code=word)
+    if not places or not ask.rows("charger_for", code=word, connector=None, **scope(ask.caller)):
         raise Problem(404, "there is no such charger")
     place = places[0]
     bins = _rows(ask, "curve", id=place["id"])
@@ -246,7 +248,7 @@ def quarantine(request: Request, ask: Ask) -> Response:
         request,
         ask,
         "console/quarantine.html",
-        messages=_rows(ask, "quarantine"),
+        messages=ask.rows("quarantine", before=_NEWEST, limit=100, **scope(ask.caller)),
         unknown=_rows(ask, "unknown_chargers"),
     )
 

@@ -15,6 +15,7 @@ from api.app import create_app
 from api.people import ROLES, add_person
 from pilewatch.settings import Database, Settings
 from pilewatch.store.pool import Db
+from tests.api.conftest import REACH
 from tests.workflow.conftest import Community
 
 PASSWORD = "correct horse"
@@ -30,8 +31,7 @@ class World:
         db.execute("UPDATE site SET name = '万和一期东门', repair_phone = '0755-1234567'")
         db.execute("UPDATE charger SET label = '东门 ' || id || ' 号桩'")
         for role in ROLES:
-            company = "c" if role == "repairer" else None
-            add_person(db, role, role.title(), role, company=company, password=PASSWORD)
+            add_person(db, role, role.title(), role, password=PASSWORD, **REACH.get(role, {}))
         self.app: FastAPI = create_app(Settings(database=Database(url=url, pool_size=4)))
 
     def client(self, role: str | None = None, language: str = "en") -> TestClient:

@@ -97,18 +97,12 @@ UNION ALL SELECT n.id FROM connector n JOIN charger c ON c.id = n.charger_id
 WHERE %(kind)s = 'connector' AND c.code = %(code)s AND n.number = %(connector)s;
 
 -- name: others_in_scope
--- Whether a scope holds a site of another company than this.
-SELECT EXISTS (
-    SELECT FROM site s JOIN grid g ON g.id = s.grid_id
-    WHERE s.company_id IS DISTINCT FROM %(company_id)s AND CASE %(scope_kind)s
-        WHEN 'area' THEN g.area_id = %(scope_id)s
-        WHEN 'grid' THEN g.id = %(scope_id)s
-        WHEN 'site' THEN s.id = %(scope_id)s
-        WHEN 'gateway' THEN s.id = (SELECT site_id FROM gateway WHERE id = %(scope_id)s)
-        WHEN 'charger' THEN s.id = (SELECT site_id FROM charger WHERE id = %(scope_id)s)
-        ELSE s.id = (SELECT c.site_id FROM connector n JOIN charger c ON c.id = n.charger_id
-                     WHERE n.id = %(scope_id)s) END
-) AS others;
+-- Whether a scope holds a site beyond the caller's own; an empty one of an area's or grid's is
+-- nobody's but theirs who see all.
+SELECT coalesce(bool_or(
+    NOT (%(company_id)s::bigint IS NULL OR s.company_id IS NOT DISTINCT FROM %(company_id)s)
+    OR NOT (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))), true) AS others
+FROM sites_of(%(scope_kind)s, %(scope_id)s) s;
 
 -- name: downtimes
 SELECT d.id, d.scope_kind AS scope, d.scope_id, coalesce(a.code, g.code, s.code, w.code, c.code, cc.code) AS code,
@@ -125,6 +119,10 @@ LEFT JOIN charger c ON d.scope_kind = 'charger' AND c.id = d.scope_id
 LEFT JOIN connector n ON d.scope_kind = 'connector' AND n.id = d.scope_id
 LEFT JOIN charger cc ON cc.id = n.charger_id
 WHERE d.id < %(before)s AND (%(id)s::bigint IS NULL OR d.id = %(id)s)
+  AND ((%(company_id)s::bigint IS NULL AND %(grids)s::bigint[] IS NULL) OR EXISTS (
+      SELECT FROM sites_of(d.scope_kind, d.scope_id) o
+      WHERE (%(company_id)s::bigint IS NULL OR o.company_id = %(company_id)s)
+        AND (%(grids)s::bigint[] IS NULL OR o.grid_id = ANY(%(grids)s))))
   AND (NOT %(current)s OR (d.cancelled_at IS NULL AND d.to_at > %(now)s))
 ORDER BY d.id DESC LIMIT %(limit)s;
 
@@ -154,6 +152,9 @@ FROM silence q
 JOIN person p ON p.id = q.entered_by
 LEFT JOIN site s ON s.id = q.site_id
 LEFT JOIN charger c ON c.id = q.charger_id
+LEFT JOIN site o ON o.id = coalesce(q.site_id, c.site_id)
 WHERE q.id < %(before)s AND (%(id)s::bigint IS NULL OR q.id = %(id)s)
+  AND (o.id IS NULL OR ((%(company_id)s::bigint IS NULL OR o.company_id = %(company_id)s)
+                        AND (%(grids)s::bigint[] IS NULL OR o.grid_id = ANY(%(grids)s))))
   AND (NOT %(current)s OR q.to_at > %(now)s)
 ORDER BY q.id DESC LIMIT %(limit)s;
