@@ -4,15 +4,18 @@ import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
 import uvicorn
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.people import ROLES, add_person
+from pilewatch.clock import Clock, utc_now
 from pilewatch.settings import Database, Settings
 from pilewatch.store.pool import Db
 from tests.api.conftest import REACH
@@ -21,18 +24,27 @@ from tests.workflow.conftest import Community
 PASSWORD = "correct horse"
 
 
+@cache
+def _password_hash() -> str:
+    """Made once: it is slow by design."""
+    return PasswordHasher().hash(PASSWORD)
+
+
 class World:
     """A community that has just been heard, people of every role, and the application."""
 
-    def __init__(self, db: Db, url: str):
+    def __init__(self, db: Db, url: str, clock: Clock = utc_now, **settings: Any):
         self.db = db
         self.community = Community(db)
         self.community.heard(datetime.now(UTC))
         db.execute("UPDATE site SET name = '万和一期东门', repair_phone = '0755-1234567'")
         db.execute("UPDATE charger SET label = '东门 ' || id || ' 号桩'")
         for role in ROLES:
-            add_person(db, role, role.title(), role, password=PASSWORD, **REACH.get(role, {}))
-        self.app: FastAPI = create_app(Settings(database=Database(url=url, pool_size=4)))
+            add_person(db, role, role.title(), role, **REACH.get(role, {}))
+        db.execute("UPDATE person SET password_hash = %s", (_password_hash(),))
+        self.app: FastAPI = create_app(
+            Settings(database=Database(url=url, pool_size=4), **settings), clock
+        )
 
     def client(self, role: str | None = None, language: str = "en") -> TestClient:
         """A visitor, logged in as this role."""

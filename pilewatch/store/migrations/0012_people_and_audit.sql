@@ -108,15 +108,15 @@ END $$;
 -- What was written before this migration is sealed in the order of its ids.
 DO $$
 DECLARE
-    row audit;
-    before bytea := decode(repeat('00', 32), 'hex');
+    mine audit;
+    seal bytea := decode(repeat('00', 32), 'hex');
     place bigint := 0;
 BEGIN
-    FOR row IN SELECT * FROM audit ORDER BY id LOOP
+    FOR mine IN SELECT * FROM audit ORDER BY id LOOP
         place := place + 1;
-        row.seq := place;
-        before := sha256(before || audit_content(row));
-        UPDATE audit SET seq = place, hash = before WHERE id = row.id;
+        mine.seq := place;
+        seal := sha256(seal || audit_content(mine));
+        UPDATE audit SET seq = place, hash = seal WHERE id = mine.id;
     END LOOP;
 END $$;
 
