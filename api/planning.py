@@ -147,10 +147,11 @@ def _own_downtime(ask: Asked, id: int) -> dict[str, Any]:
 
 def _own(ask: Asked, kind: str | None, id: int | None) -> None:
     """Raises `Problem` 403 where somebody reaches beyond the own sites."""
-    narrowed = scope(ask.caller)
-    if narrowed["company_id"] is None and narrowed["grids"] is None:
+    own = scope(ask.caller)
+    if own["company_id"] is None and own["grids"] is None:
         return
-    if kind is None or _rows(ask, "others_in_scope", scope_kind=kind, scope_id=id)[0]["others"]:
+    values = {**own, "scope_kind": kind, "scope_id": id}
+    if kind is None or _rows(ask, "others_in_scope", **values)[0]["others"]:
         raise Problem(403, "only for sites, gateways and chargers of your own")
 
 
@@ -271,8 +272,7 @@ def _person(ask: Asked) -> int:
 
 
 def _rows(ask: Asked, name: str, **values: Any) -> list[dict[str, Any]]:
-    values = {"now": ask.now, **scope(ask.caller), **values}
-    return ask.db.execute(_SQL[name], values).fetchall()
+    return ask.db.execute(_SQL[name], {"now": ask.now, **values}).fetchall()
 
 
 def _one(ask: Asked, name: str, id: int, what: str) -> dict[str, Any]:

@@ -119,10 +119,6 @@ LEFT JOIN charger c ON d.scope_kind = 'charger' AND c.id = d.scope_id
 LEFT JOIN connector n ON d.scope_kind = 'connector' AND n.id = d.scope_id
 LEFT JOIN charger cc ON cc.id = n.charger_id
 WHERE d.id < %(before)s AND (%(id)s::bigint IS NULL OR d.id = %(id)s)
-  AND ((%(company_id)s::bigint IS NULL AND %(grids)s::bigint[] IS NULL) OR EXISTS (
-      SELECT FROM sites_of(d.scope_kind, d.scope_id) o
-      WHERE (%(company_id)s::bigint IS NULL OR o.company_id = %(company_id)s)
-        AND (%(grids)s::bigint[] IS NULL OR o.grid_id = ANY(%(grids)s))))
   AND (NOT %(current)s OR (d.cancelled_at IS NULL AND d.to_at > %(now)s))
 ORDER BY d.id DESC LIMIT %(limit)s;
 
@@ -152,9 +148,6 @@ FROM silence q
 JOIN person p ON p.id = q.entered_by
 LEFT JOIN site s ON s.id = q.site_id
 LEFT JOIN charger c ON c.id = q.charger_id
-LEFT JOIN site o ON o.id = coalesce(q.site_id, c.site_id)
 WHERE q.id < %(before)s AND (%(id)s::bigint IS NULL OR q.id = %(id)s)
-  AND (o.id IS NULL OR ((%(company_id)s::bigint IS NULL OR o.company_id = %(company_id)s)
-                        AND (%(grids)s::bigint[] IS NULL OR o.grid_id = ANY(%(grids)s))))
   AND (NOT %(current)s OR q.to_at > %(now)s)
 ORDER BY q.id DESC LIMIT %(limit)s;
