@@ -31,7 +31,7 @@ from pilewatch.clock import Clock
 from pilewatch.store.pool import connect_async
 
 _LOG = structlog.get_logger()
-_CHANNELS = ("pilewatch_state", "pilewatch_ticket", "pilewatch_incident")
+_CHANNELS = ("pilewatch_person", "pilewatch_state", "pilewatch_ticket", "pilewatch_incident")
 _GATHER_S = 0.05
 """How long further changes are waited for, so that a burst is one query."""
 _OWNERS = ("companies", "site_company_id", "assignee_id", "grid_id")
@@ -83,6 +83,7 @@ class Change:
 class Notices:
     """What the database said has changed, since it was last asked."""
 
+    persons: set[int] = field(default_factory=set)
     connectors: set[int] = field(default_factory=set)
     tickets: set[int] = field(default_factory=set)
     incidents: set[int] = field(default_factory=set)
@@ -90,7 +91,7 @@ class Notices:
 
     def note(self, channel: str, payload: str) -> None:
         """Take in one notification; one that is not understood counts as a change of everything."""
-        kinds = (self.connectors, self.tickets, self.incidents)
+        kinds = (self.persons, self.connectors, self.tickets, self.incidents)
         ids = kinds[_CHANNELS.index(channel)]
         words = payload.split(",")
         if all(word.isascii() and word.isdigit() for word in words):
@@ -202,6 +203,10 @@ class Live:
                 await self._tell(db, notices)
 
     async def _tell(self, db: AsyncConnection[DictRow], notices: Notices) -> None:
+        for stream in self._streams:
+            # Their rights have changed: they come back by themselves, and are looked at anew.
+            if stream.viewer.caller.id in notices.persons:
+                stream.end()
         if notices.everything:
             self._send_all(RELOAD)
             return

@@ -214,7 +214,9 @@ def keys_of(
 def revoke_key(db: Db, person_id: int, id: int, now: datetime) -> bool:
     """The key opens nothing any more; False where the person has no such valid key."""
     values = {"person_id": person_id, "id": id, "now": now}
-    return db.execute(_SQL["revoke_key"], values).fetchone() is not None
+    done = db.execute(_SQL["revoke_key"], values).fetchone() is not None
+    db.execute(_SQL["end_streams"], values)
+    return done
 
 
 def caller_by_key(db: Db, key: str, now: datetime) -> Caller | None:
@@ -313,6 +315,7 @@ def end_sessions(
 ) -> list[int]:
     """End a person's sessions, or one of them; gives their numbers."""
     values = {"person_id": person_id, "but": but, "id": id}
+    db.execute(_SQL["end_streams"], values)
     return [int(row["id"]) for row in db.execute(_LOGIN["end_sessions_of"], values)]
 
 

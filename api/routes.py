@@ -516,7 +516,7 @@ def inspect(body: models.InspectionRequest, ask: Ask) -> Any:
         raise Problem(422, "inspected_at is in the future")
     assert ask.caller.id is not None
     with ask.db.transaction():
-        return record_inspection(
+        done = record_inspection(
             ask.db,
             ask.policy,
             ask.now,
@@ -530,6 +530,10 @@ def inspect(body: models.InspectionRequest, ask: Ask) -> Any:
             answers=body.answers,
             note=body.note,
         )
+        if done.created:
+            said = {"charger": body.charger, "connector": body.connector, "passed": body.passed}
+            ask.record("inspection.add", f"inspection/{body.id}", None, said)
+    return done
 
 
 # --- operators

@@ -61,6 +61,24 @@ def test_the_database_refuses_to_change_what_was_written(plain_db: Db) -> None:
         assert verify(plain_db) == before
 
 
+def test_a_program_that_does_not_own_the_table_reads_and_writes_it_and_no_more(
+    plain_db: Db,
+) -> None:
+    plain_db.execute("DROP ROLE IF EXISTS clerk")
+    plain_db.execute("CREATE ROLE clerk")
+    plain_db.execute("GRANT SELECT, INSERT ON audit TO clerk")
+    plain_db.execute("SET ROLE clerk")
+    _write(plain_db, 2)
+    assert verify(plain_db).wrong == ()
+    for sql in ("UPDATE audit SET hash = hash", "DELETE FROM audit", "TRUNCATE audit",
+                "ALTER TABLE audit DISABLE TRIGGER USER"):  # fmt: skip
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            plain_db.execute(sql)  # type: ignore[call-overload]
+    plain_db.execute("RESET ROLE")
+    plain_db.execute("DROP OWNED BY clerk")
+    plain_db.execute("DROP ROLE clerk")
+
+
 def test_nobody_brings_a_seal_along(plain_db: Db) -> None:
     _write(plain_db, 1)
     plain_db.execute(

@@ -105,7 +105,8 @@ WHERE e.ticket_id = %(id)s ORDER BY e.id;
 SELECT id FROM company WHERE code = %(code)s;
 
 -- name: person_id
-SELECT id FROM person WHERE login = %(login)s AND active;
+SELECT id FROM person
+WHERE login = %(login)s AND active AND role NOT IN ('auditor', 'device');
 
 -- name: find_place
 -- A place is a site, a charger (of that site, where one is named) or one of its connectors; codes

@@ -83,6 +83,10 @@ ORDER BY id DESC LIMIT %(limit)s;
 UPDATE api_key SET revoked_at = %(now)s
 WHERE id = %(id)s AND person_id = %(person_id)s AND revoked_at IS NULL RETURNING id;
 
+-- name: end_streams
+-- Live streams of this person end, and are opened anew with the rights of then.
+SELECT pg_notify('pilewatch_person', %(person_id)s::text);
+
 -- name: second_factor
 SELECT id, login, totp_secret, totp_since FROM person WHERE id = %(person_id)s FOR UPDATE;
 
