@@ -1,7 +1,7 @@
 """One's own account: password, second factor, sessions and keys."""
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Path, Request, Response
 from fastapi.responses import RedirectResponse
@@ -14,7 +14,7 @@ from api.pages.render import show, speech
 from api.pages.setup import set_up, show_secret
 from api.people import SHORTEST_PASSWORD
 from api.problems import Problem
-from api.rights import SCOPES, demand
+from api.rights import SCOPES, demand, may
 
 router = APIRouter(prefix="/account", include_in_schema=False)
 _NEWEST = 2**63 - 1
@@ -50,7 +50,7 @@ def _show(
         required=_required(ask), sessions=people.sessions_of(
             ask.db, me, ask.now, ask.caller.session_id),
         keys=[row for row in rows if row["valid"]],
-        scopes=list(SCOPES), shortest=SHORTEST_PASSWORD,
+        scopes=_scopes(ask), shortest=SHORTEST_PASSWORD,
     )  # fmt: skip
 
 
@@ -168,11 +168,16 @@ def _me(ask: Asked) -> int:
     return ask.caller.id
 
 
+def _scopes(ask: Asked) -> list[str]:
+    """Those that are of any use to this role."""
+    return [word for word, reach in SCOPES.items() if any(may(ask.caller, op) for op in reach)]
+
+
 def _changing(ask: Asked, csrf: str) -> int:
     me = _me(ask)
     check_csrf(ask.csrf, csrf)
     return me
 
 
-def _required(ask: Asked) -> Any:
+def _required(ask: Asked) -> bool:
     return ask.caller.role in ask.context.settings.people.totp_roles

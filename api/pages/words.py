@@ -91,6 +91,10 @@ class Speech:
         )
         return str(get_datetime_format("medium", self._locale)).format(time, day)
 
+    def date(self, moment: datetime) -> str:
+        """The day with its year."""
+        return format_skeleton("yMMMd", moment, tzinfo=self.zone, locale=self._locale)
+
     def told(self, moment: str | None) -> str:
         """Day and time of what the timeline tells as text; a dash where there was none."""
         return "–" if moment is None else self.when(datetime.fromisoformat(moment))

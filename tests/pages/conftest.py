@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -78,15 +79,20 @@ def world(plain_db: Db, plain_database_url: str) -> Iterator[World]:
     made.app.state.context.pool.close()
 
 
-@pytest.fixture
-def address(world: World) -> Iterator[str]:
-    """The same, served on a port of its own."""
+@contextmanager
+def serve(app: FastAPI) -> Iterator[str]:
+    """The pages on a port of their own; gives the address."""
     door = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(world.app, log_level="warning", timeout_graceful_shutdown=1)
-    )
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{door.getsockname()[1]}"
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture
+def address(world: World) -> Iterator[str]:
+    """The same, served on a port of its own."""
+    with serve(world.app) as served:
+        yield served

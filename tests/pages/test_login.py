@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pyotp
@@ -11,7 +12,7 @@ from fastapi.testclient import TestClient
 from api import second_factor
 from api.people import person_named
 from pilewatch.settings import Api, People
-from pilewatch.store.pool import Db
+from pilewatch.store.pool import Db, connect
 from tests.pages.conftest import PASSWORD, World
 
 
@@ -128,6 +129,19 @@ def test_a_code_opens_once_and_an_old_one_never(door: Door) -> None:
     door.clock.passes(seconds=30)
     sent = {"code": door.code("repairer"), "csrf": csrf}
     assert again.post("/login/code", data=sent).status_code == 303
+
+
+def test_of_a_code_sent_twice_at_once_one_opens(door: Door, plain_database_url: str) -> None:
+    recovery = door.set_up("repairer")[0]
+    id, code = person_named(door.db, "repairer")["id"], door.code("repairer")
+
+    def opens(word: str, number: int) -> bool:
+        with connect(plain_database_url, application="test") as db:
+            return second_factor.passes(db, id, word, address=f"{number}", now=door.clock.now)
+
+    with ThreadPoolExecutor(8) as crowd:
+        tried = [crowd.submit(opens, word, n) for n in range(4) for word in (code, recovery)]
+        assert sum(one.result() for one in tried) == 2
 
 
 def test_a_recovery_code_opens_once_and_however_it_is_typed(door: Door) -> None:
