@@ -135,6 +135,18 @@ def change(
     return after
 
 
+@router.delete(
+    "/persons/{id}",
+    response_model=models.PersonAnswer,
+    summary="Shut a person out",
+    **problems.for_staff(404),
+)
+def shut_out(id: Id, response: Response, ask: Ask) -> Any:
+    """Nothing opens for them from now on; kept, because the audit names them. `active` lets them
+    in again."""
+    return change(id, models.PersonChange(active=False), response, ask)
+
+
 @orders.post(
     "/persons/{id}/password",
     response_model=models.PasswordAnswer,
@@ -184,10 +196,11 @@ def link(id: Id, body: models.IdentityRequest, response: Response, ask: Ask) -> 
     with ask.db.transaction():
         if _lock(ask, id, response)["role"] == "device":
             raise Problem(409, "a device does not log in")
-        values = {**body.model_dump(), "person_id": id, "now": ask.now}
+        issuer = body.issuer.rstrip("/")
+        values = {"issuer": issuer, "subject": body.subject, "person_id": id, "now": ask.now}
         if ask.db.execute(_SQL["link"], values).fetchone() is None:
             raise Problem(409, "this identity is somebody's already")
-        ask.record("person.link", f"person/{id}", None, {"issuer": body.issuer})
+        ask.record("person.link", f"person/{id}", None, {"issuer": issuer})
         return _show(ask, id, response)
 
 

@@ -98,6 +98,7 @@ def test_nobody_changes_the_own_role_or_reach(world: World) -> None:
     path = f"/persons/{row['id']}"
     for change in ({"active": False}, {"role": "auditor"}, {"areas": ["a"]}):
         assert world.ask("admin", "PATCH", path, json=change).status_code == 403
+    assert world.ask("admin", "DELETE", path).status_code == 403
     assert world.ask("admin", "PATCH", path, json={"name": "Li"}).json()["name"] == "Li"
 
 

@@ -132,6 +132,7 @@ TABLE: dict[str, Rule] = {
         403,
     ),
     "PATCH /persons/{id}": Rule("people", "person", _fixed(name="N")),
+    "DELETE /persons/{id}": Rule("people", "person"),
     "POST /persons/{id}/password": Rule("people", "person"),
     "DELETE /persons/{id}/second-factor": Rule("people", "person"),
     "POST /persons/{id}/identities": Rule(

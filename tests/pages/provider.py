@@ -6,7 +6,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -28,6 +28,7 @@ class Provider:
         self.issuer = f"http://127.0.0.1:{self.door.getsockname()[1]}"
         self.user: dict[str, Any] = {"sub": "u-1"}
         self.wrong: dict[str, Any] = {}
+        self.forge: Callable[[dict[str, Any]], str] | None = None
         self.refuses = False
         self.key = self.shown = RSAKey.generate_key(2048, {"kid": "one"})
         self.codes: dict[str, dict[str, str]] = {}
@@ -94,7 +95,7 @@ class Provider:
             }
             told = {name: value for name, value in claims.items() if value is not None}
             header = {"alg": "RS256", "kid": self.key.kid}
-            signed = jwt.encode(header, told, self.key)
+            signed = self.forge(told) if self.forge else jwt.encode(header, told, self.key)
             return {"access_token": "x", "token_type": "Bearer", "id_token": signed}
 
         return app

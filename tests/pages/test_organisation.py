@@ -1,5 +1,8 @@
 """Logging in at the organisation's own login, over HTTP against a small real provider."""
 
+import base64
+import hmac
+import json
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -61,7 +64,12 @@ def provider() -> Iterator[Provider]:
 @pytest.fixture
 def door(plain_db: Db, plain_database_url: str, provider: Provider) -> Iterator[Organised]:
     """The installation."""
-    provider.user, provider.wrong, provider.refuses = {"sub": "u-1"}, {}, False
+    provider.user, provider.wrong, provider.refuses, provider.forge = (
+        {"sub": "u-1"},
+        {},
+        False,
+        None,
+    )
     made = Organised(plain_db, plain_database_url, provider)
     yield made
     made.app.state.context.pool.close()
@@ -110,6 +118,25 @@ def test_a_token_that_is_not_for_this_login_opens_nothing(door: Organised) -> No
         door.provider.wrong = wrong
         assert door.log_in(client).status_code == 401, wrong
         assert client.get("/api/v1/me").json()["role"] == "resident"
+
+
+def test_a_forged_token_opens_nothing(door: Organised) -> None:
+    def part(data: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(data).encode()).decode().rstrip("=")
+
+    def unsigned(claims: dict[str, object]) -> str:
+        return f"{part({'alg': 'none'})}.{part(claims)}."
+
+    def keyed_by_what_is_public(claims: dict[str, object]) -> str:
+        head = f"{part({'alg': 'HS256', 'kid': 'one'})}.{part(claims)}"
+        pem = door.provider.key.as_pem(private=False)
+        seal = hmac.digest(pem, head.encode(), "sha256")
+        return f"{head}.{base64.urlsafe_b64encode(seal).decode().rstrip('=')}"
+
+    door.link("repairer", "u-1")
+    for forge in (unsigned, keyed_by_what_is_public, lambda _: "", lambda _: "a.é.c"):
+        door.provider.forge = forge
+        assert door.log_in(door.client()).status_code == 401
 
 
 def test_a_new_key_is_learned_and_a_stolen_kid_is_not_enough(door: Organised) -> None:
