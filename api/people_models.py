@@ -1,16 +1,22 @@
 """Bodies and answers about people, keys, sessions and the audit."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.models import Code, Moment, Text
 from api.people import SHORTEST_PASSWORD, Role
+from api.rights import SCOPES
 
-ScopeWord = Literal[
-    "read", "tickets", "inspections", "planning", "alerts", "account", "people", "audit"
-]
+
+def _known(word: str) -> str:
+    if word not in SCOPES:
+        raise ValueError(f"no scope; right would be one of {', '.join(SCOPES)}")
+    return word
+
+
+ScopeWord = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": [*SCOPES]})]
 
 
 def _example(**values: Any) -> ConfigDict:

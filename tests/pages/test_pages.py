@@ -13,6 +13,7 @@ from api.pages.render import template_names, template_source
 from api.pages.views import ASKABLE, SAYINGS
 from api.pages.words import LOCALES, catalogue
 from api.people import ROLES, person_named, set_password
+from api.rights import SCOPES
 from pilewatch.faultcodes import FAULTS
 from pilewatch.model import Kind, Status
 from pilewatch.policy import PROMISES, Escalation, Policy
@@ -328,6 +329,7 @@ def _families() -> set[str]:
         *(f"status.{status.value}" for status in Status),
         *(f"action.{action}" for action in actions),
         *(f"role.{role}" for role in ROLES),
+        *(f"scope.{word}" for word in [*SCOPES, "all"]),
         *(f"say.{code}" for code in SAYINGS),
         *(f"observation.{kind}" for kind in kinds),
         *(f"pause.{reason}" for reason in get_args(PauseReason)),
