@@ -36,6 +36,8 @@ _LEEWAY_S = 60
 _AT_ONCE = 4
 """How many requests ask the organisation at once: a slow one must not take all our threads."""
 _ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+_UNUSABLE = (httpx.HTTPError, httpx.InvalidURL, JoseError, ValueError, KeyError, TypeError)
+"""What an issuer that is away, or answers nonsense, makes of a request."""
 BACK = "/login/organisation/back"
 
 
@@ -117,24 +119,23 @@ class Organisation:
         if found is not None and not anew and now - found.read_at < _KNOWN_FOR:
             return
         with self._asking():
-            about = _document(httpx.get(
-                f"{self.issuer}/.well-known/openid-configuration", timeout=_TIMEOUT_S
-            ))  # fmt: skip
+            document = f"{self.issuer}/.well-known/openid-configuration"
+            about = _document(httpx.get(document, timeout=_TIMEOUT_S))
             if str(about.get("issuer", "")).rstrip("/") != self.issuer:
                 raise NotLoggedIn("login.organisation-failed", "the issuer calls itself otherwise")
             authorize, token, keys = (
                 self._address(about.get(name))
                 for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
             )
-            found_keys = KeySet.import_key_set(
-                _document(httpx.get(keys, timeout=_TIMEOUT_S))  # type: ignore[arg-type]
-            )
-        self._provider = _Provider(authorize, token, found_keys, now)
+            shown = _document(httpx.get(keys, timeout=_TIMEOUT_S))
+            known = KeySet.import_key_set(shown)  # type: ignore[arg-type]
+        self._provider = _Provider(authorize, token, known, now)
 
     def _address(self, given: object) -> str:
         """Never over plain HTTP, unless the issuer itself is (on this machine)."""
-        plain = self.issuer.startswith("http://")
-        if isinstance(given, str) and given.startswith(("https://", "http://")[: 1 + plain]):
+        here = self.issuer.startswith("http://")
+        allowed = ("https://", "http://") if here else ("https://",)
+        if isinstance(given, str) and given.startswith(allowed):
             return given
         raise NotLoggedIn("login.organisation-failed", "an endpoint of the issuer is not https")
 
@@ -162,32 +163,31 @@ class Organisation:
             raise NotLoggedIn("login.organisation-failed", "the issuer gave no id_token")
         try:
             return self._read(token, underway, now)
-        except JoseError:
+        except NotLoggedIn:
             self.known(now, anew=True)  # its keys may have been changed meanwhile
-        try:
-            return self._read(token, underway, now)
-        except JoseError as error:
-            raise NotLoggedIn("login.organisation-failed", f"id_token: {error}") from error
+        return self._read(token, underway, now)
 
     def _read(self, token: str, underway: Underway, now: datetime) -> dict[str, Any]:
+        """The token's claims, checked. Raises `NotLoggedIn`."""
         assert self._provider is not None
+        me = self.people.oidc_client_id
         try:
             read = jwt.decode(token, self._provider.keys, algorithms=list(_ALGORITHMS))
-        except ValueError as error:
-            raise NotLoggedIn("login.organisation-failed", f"id_token: {error}") from error
-        issuer = str(read.claims.get("iss", "")).rstrip("/")
-        claims = CodeIDToken(
-            {**read.claims, "iss": issuer},
-            read.header,
-            {
-                "iss": {"essential": True, "value": self.issuer},
-                "aud": {"essential": True, "value": self.people.oidc_client_id},
-            },
-            {"nonce": underway.nonce, "client_id": self.people.oidc_client_id},
-        )
-        claims.validate(int(now.timestamp()), _LEEWAY_S)
-        if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= 255:
-            raise NotLoggedIn("login.organisation-failed", "id_token: sub")
+            issuer = str(read.claims.get("iss", "")).rstrip("/")
+            claims = CodeIDToken(
+                {**read.claims, "iss": issuer},
+                read.header,
+                {
+                    "iss": {"essential": True, "value": self.issuer},
+                    "aud": {"essential": True, "value": me},
+                },
+                {"nonce": underway.nonce, "client_id": me},
+            )
+            claims.validate(int(now.timestamp()), _LEEWAY_S)
+            if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= 255:
+                raise ValueError("sub")
+        except _UNUSABLE as error:
+            raise NotLoggedIn("login.organisation-failed", f"id_token: {error!r}") from error
         return dict(claims)
 
     @contextmanager
@@ -196,7 +196,7 @@ class Organisation:
             raise NotLoggedIn("login.organisation-failed", "too many ask the issuer at once")
         try:
             yield
-        except (httpx.HTTPError, JoseError, ValueError, KeyError) as error:
+        except _UNUSABLE as error:
             raise NotLoggedIn("login.organisation-failed", f"issuer: {error!r}") from error
         finally:
             self._places.release()
