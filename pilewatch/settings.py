@@ -4,11 +4,20 @@
 the place and what would be right; secrets may be given as `…_FILE` paths.
 """
 
+import base64
 import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -97,17 +106,35 @@ Role = Literal["grid_worker", "repairer", "operator", "admin", "auditor"]
 
 
 class People(_Section):
-    """How staff log in. `totp_roles` must have a second factor; the organisation's own login
-    (OpenID Connect) is offered where `oidc_issuer` names it, see docs/people.md.
+    """How staff log in. `totp_roles` must have a second factor, whose secrets are sealed by
+    `totp_keys` (Fernet keys separated by spaces, the first for new ones). The organisation's own
+    login (OpenID Connect) is offered where `oidc_issuer` names it. See docs/people.md.
     """
 
     totp_roles: frozenset[Role] = frozenset()
+    totp_keys: SecretStr | None = None
     oidc_issuer: str | None = Field(
         default=None, pattern=r"^(https://|http://(127\.0\.0\.1|localhost)[:/])[^?#]+$"
     )
     oidc_client_id: str = "pilewatch"
     oidc_client_secret: SecretStr | None = None
     oidc_link_by_email: bool = False
+
+    @field_validator("totp_keys")
+    @classmethod
+    def _are_fernet_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None:
+            found = keys.get_secret_value().split()
+            if not found or not all(map(_is_fernet_key, found)):
+                raise ValueError("no Fernet keys; right would be 32 bytes in base64url, each")
+        return keys
+
+
+def _is_fernet_key(text: str) -> bool:
+    try:
+        return len(base64.urlsafe_b64decode(text)) == 32
+    except ValueError:
+        return False
 
 
 class Metrics(_Section):
@@ -153,6 +180,7 @@ _SECRETS = {
     "PILEWATCH_MQTT__PASSWORD",
     "PILEWATCH_ALERTS__WEBHOOK_SECRET",
     "PILEWATCH_PEOPLE__OIDC_CLIENT_SECRET",
+    "PILEWATCH_PEOPLE__TOTP_KEYS",
 }
 
 

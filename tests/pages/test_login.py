@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pyotp
 import pytest
+from cryptography.fernet import Fernet
 from fastapi.testclient import TestClient
+from pydantic import SecretStr, ValidationError
 
 from api import second_factor
 from api.people import person_named
@@ -36,7 +38,8 @@ class Door(World):
     def __init__(self, db: Db, url: str):
         self.clock = Clock()
         address = Api(public_url="https://piles.example.org")
-        must = People(totp_roles=frozenset({"operator"}))
+        self.keys = SecretStr(Fernet.generate_key().decode())
+        must = People(totp_roles=frozenset({"operator"}), totp_keys=self.keys)
         super().__init__(db, url, self.clock, api=address, people=must)
 
     def browser(self) -> TestClient:
@@ -55,17 +58,18 @@ class Door(World):
 
     def code(self, login: str) -> str:
         """What the person's app shows now."""
-        row = self.db.execute(
-            "SELECT totp_secret FROM person WHERE login = %s", (login,)
-        ).fetchone()
-        assert row is not None
-        return pyotp.TOTP(row["totp_secret"]).at(self.clock.now)
+        kept = self.row("SELECT totp_secret FROM person WHERE login = %s", login)["totp_secret"]
+        key = Fernet(self.keys.get_secret_value())
+        secret = key.decrypt(kept.removeprefix("fernet:")).decode()
+        return pyotp.TOTP(secret).at(self.clock.now)
 
     def set_up(self, login: str) -> list[str]:
         """Give a person a second factor; their recovery codes."""
         id = person_named(self.db, login)["id"]
-        second_factor.offer(self.db, id)
-        codes = second_factor.begin(self.db, id, self.code(login), address="x", now=self.clock.now)
+        second_factor.offer(self.db, id, self.keys)
+        codes = second_factor.begin(
+            self.db, id, self.code(login), self.keys, address="x", now=self.clock.now
+        )
         assert codes is not None
         self.clock.passes(seconds=30)
         return codes
@@ -131,13 +135,34 @@ def test_a_code_opens_once_and_an_old_one_never(door: Door) -> None:
     assert again.post("/login/code", data=sent).status_code == 303
 
 
+def test_a_key_may_be_followed_by_another_and_without_it_only_recovery_codes_open(
+    door: Door,
+) -> None:
+    recovery, id = door.set_up("repairer")[0], person_named(door.db, "repairer")["id"]
+    newer = Fernet.generate_key().decode()
+
+    def opens(code: str, keys: str | None) -> bool:
+        said = None if keys is None else SecretStr(keys)
+        return second_factor.passes(door.db, id, code, said, address=code, now=door.clock.now)
+
+    assert not opens(door.code("repairer"), newer)
+    assert not opens(door.code("repairer"), None)
+    assert opens(door.code("repairer"), f"{newer} {door.keys.get_secret_value()}")
+    assert opens(recovery, newer)
+    for wrong in ("", "short", "x" * 44):
+        with pytest.raises(ValidationError, match="no Fernet keys"):
+            People(totp_keys=SecretStr(wrong))
+
+
 def test_of_a_code_sent_twice_at_once_one_opens(door: Door, plain_database_url: str) -> None:
     recovery = door.set_up("repairer")[0]
     id, code = person_named(door.db, "repairer")["id"], door.code("repairer")
 
     def opens(word: str, number: int) -> bool:
         with connect(plain_database_url, application="test") as db:
-            return second_factor.passes(db, id, word, address=f"{number}", now=door.clock.now)
+            return second_factor.passes(
+                db, id, word, door.keys, address=f"{number}", now=door.clock.now
+            )
 
     with ThreadPoolExecutor(8) as crowd:
         tried = [crowd.submit(opens, word, n) for n in range(4) for word in (code, recovery)]
