@@ -90,7 +90,7 @@ def scope(caller: Caller) -> dict[str, Any]:
 
     A repairer, and a device of a company, see the company's; an operator also what happens at the
     company's sites (`owner_id`). An operator without a company, an admin or auditor without an
-    area see all; a grid worker without a grid or a repairer without a company see nothing but what
+    area see all; a grid worker without a grid sees nothing, a repairer without a company only what
     is assigned to them. An area is its grids.
     """
     company = owner = grids = None
