@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +19,6 @@ from pilewatch.store import queries
 from pilewatch.store.pool import Db
 
 _SQL = queries.load("audit")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _START = bytes(32)
 _SEALED = ("seq", "id", "at", "person_id", "key_id", "session_id", "request_id", "action", "object",
            "before", "after")  # fmt: skip
@@ -116,9 +115,7 @@ def verify(db: Db, head: str | None = None) -> Verdict:
 
 def _content(row: Mapping[str, Any]) -> bytes:
     """The row's own part: of each field its length, a colon and itself; `-` where it is null."""
-    micros = (row["at"] - _EPOCH) // timedelta(microseconds=1)
-    fields = {**row, "at": micros}
-    return b"".join(_field(fields[name]) for name in _SEALED)
+    return b"".join(_field(row[name]) for name in _SEALED)
 
 
 def _field(value: object) -> bytes:

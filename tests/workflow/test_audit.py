@@ -93,6 +93,7 @@ _CRIMES = {
     "UPDATE audit SET after = '{\"number\": 7}' WHERE seq = 3": "row 3 is not what was sealed",
     "UPDATE audit SET request_id = 'r' WHERE seq = 3": "row 3 is not what was sealed",
     "UPDATE audit SET at = at + interval '1 microsecond' WHERE seq = 5": "row 5 is not what was",
+    "UPDATE audit SET at = 'infinity' WHERE seq = 2": "row 2 is not what was sealed",
     "UPDATE audit a SET object = b.object FROM audit b WHERE a.seq + b.seq = 11": "row 6 is not",
     "DELETE FROM audit WHERE seq = 3": "place 3 is missing",
     "DELETE FROM audit WHERE seq = 1": "place 1 is missing",

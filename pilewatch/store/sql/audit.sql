@@ -9,8 +9,10 @@ VALUES (%(now)s, %(person_id)s, %(key_id)s, %(session_id)s, %(request_id)s, %(ac
 SELECT id FROM audit WHERE seq IS NULL OR hash IS NULL ORDER BY id LIMIT 100;
 
 -- name: chain
-SELECT seq, id, at, person_id, key_id, session_id, request_id, action, object,
-       before::text AS before, after::text AS after, hash
+-- `at` in microseconds since 1970, null where it is no moment any more.
+SELECT seq, id, CASE WHEN isfinite(at) THEN (extract(epoch FROM at) * 1000000)::bigint END AS at,
+       person_id, key_id, session_id, request_id, action, object, before::text AS before,
+       after::text AS after, hash
 FROM audit WHERE seq IS NOT NULL AND hash IS NOT NULL ORDER BY seq;
 
 -- name: entries
