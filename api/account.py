@@ -144,7 +144,7 @@ def change_password(body: models.PasswordChange, request: Request, ask: Ask) -> 
     if not right:
         raise Problem(422, "old: this is not your password")
     with ask.db.transaction():
-        people.set_password(ask.db, id, body.new, but=ask.caller.session_id)
+        people.set_password(ask.db, str(ask.caller.login), body.new, but=ask.caller.session_id)
         ask.record("person.password", f"person/{id}")
     return Response(status_code=204)
 

@@ -106,7 +106,7 @@ def add_person(
         id = int(row["id"])
         _write(db, id, name, role, reach, email, active=True)
         if password is not None:
-            set_password(db, id, password)
+            set_password(db, login, password)
     return id
 
 
@@ -236,15 +236,18 @@ def _identity(row: dict[str, Any]) -> dict[str, Any]:
 # --- passwords and sessions
 
 
-def set_password(db: Db, person_id: int, password: str, *, but: int | None = None) -> None:
-    """A new password; ends the person's sessions, but this one. Raises `ValueError` where it is
-    too short."""
+def set_password(db: Db, login: str, password: str, *, but: int | None = None) -> None:
+    """A new password; ends the person's sessions, but this one. Raises `ValueError` for an unknown
+    login or a device, or where it is too short."""
+    person = person_named(db, login)
+    if person["role"] == "device":
+        raise ValueError("a device has keys and no password")
     if len(password) < SHORTEST_PASSWORD:
         raise ValueError(f"a password has at least {SHORTEST_PASSWORD} characters")
     with db.transaction():
-        values = {"person_id": person_id, "password_hash": PasswordHasher().hash(password)}
+        values = {"person_id": person["id"], "password_hash": PasswordHasher().hash(password)}
         db.execute(_LOGIN["set_password"], values)
-        end_sessions(db, person_id, but=but)
+        end_sessions(db, person["id"], but=but)
 
 
 def is_password(db: Db, person_id: int, password: str, *, address: str, now: datetime) -> bool:

@@ -159,9 +159,11 @@ def reset_password(id: Id, request: Request, response: Response, ask: Ask) -> An
     password = secrets.token_urlsafe(12)
     request.state.secret = password
     with ask.db.transaction():
-        if _lock(ask, id, response)["role"] == "device":
-            raise Problem(409, "a device has keys and no password")
-        people.set_password(ask.db, id, password)
+        found = _lock(ask, id, response)
+        try:
+            people.set_password(ask.db, found["login"], password)
+        except ValueError as error:
+            raise Problem(409, str(error)) from error
         ask.record("person.password", f"person/{id}")
     return {"password": password}
 

@@ -204,7 +204,7 @@ def cast(db: Db, folder: Path) -> tuple[Path, dict[str, str]]:
             change_person(
                 db, person, name=who.name, role=who.role, reach=reach, email=None, active=True
             )
-            set_password(db, person, passwords[who.login])
+            set_password(db, who.login, passwords[who.login])
             values = {"person_id": person, "label": _LABEL, "now": now}
             db.execute(_SQL["revoke_keys"], values)
             keys[who.role] = new_api_key(db, person, _LABEL, now)

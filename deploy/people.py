@@ -162,14 +162,11 @@ def _password(db: Db, arguments: argparse.Namespace) -> None:
     from api.people import person_named, set_password
 
     asked = getpass.getpass if sys.stdin.isatty() else lambda _: sys.stdin.readline().rstrip("\n")
-    person = person_named(db, arguments.login)
-    if person["role"] == "device":
-        raise Wrong("a device has keys and no password")
     password = asked(f"new password of {arguments.login}: ")
     if sys.stdin.isatty() and asked("once more: ") != password:
         raise Wrong("the two were not the same; nothing was changed")
-    set_password(db, person["id"], password)
-    _record(db, "person.password", person["id"])
+    set_password(db, arguments.login, password)
+    _record(db, "person.password", person_named(db, arguments.login)["id"])
     print("done")
 
 

@@ -76,7 +76,7 @@ def password(
     if not right:
         return _show(request, ask, status=401, problem="account.wrong-old")
     with ask.db.transaction():
-        people.set_password(ask.db, me, new, but=ask.caller.session_id)
+        people.set_password(ask.db, str(ask.caller.login), new, but=ask.caller.session_id)
         ask.record("person.password", f"person/{me}")
     return _show(request, ask, done="account.password-changed")
 

@@ -179,7 +179,7 @@ def test_passwords_and_sessions_of_ones_own(world: World) -> None:
     assert world.client.get("/api/v1/me").json()["role"] == "resident"
     world.client.cookies.clear()
     with pytest.raises(ValueError, match="at least 8"):
-        set_password(world.db, id, "short")
+        set_password(world.db, "wang", "short")
 
 
 def test_the_audit_tells_the_request_and_is_filtered(world: World) -> None:

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from api.pages.render import template_names, template_source
 from api.pages.views import ASKABLE, SAYINGS
 from api.pages.words import LOCALES, catalogue
-from api.people import ROLES, person_named, set_password
+from api.people import ROLES, set_password
 from api.rights import SCOPES
 from pilewatch.faultcodes import FAULTS
 from pilewatch.model import Kind, Status
@@ -133,12 +133,12 @@ def test_guessing_passwords_is_stopped(world: World) -> None:
 
 def test_a_new_password_ends_the_old_sessions(world: World) -> None:
     client = world.client("operator")
-    set_password(world.db, person_named(world.db, "operator")["id"], "battery staple")
+    set_password(world.db, "operator", "battery staple")
     assert client.get("/console").status_code == 303
     told = {"login": "operator", "password": "battery staple"}
     assert client.post("/login", data=told).status_code == 303
     with pytest.raises(ValueError, match="nobody"):
-        person_named(world.db, "nobody")
+        set_password(world.db, "nobody", "x")
 
 
 def test_the_board_sorts_by_danger_and_filters(world: World) -> None:
