@@ -12,7 +12,9 @@ from fastapi import Depends, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from api import (
+    account,
     alertmanager,
+    auditing,
     bulk,
     commands,
     costs,
@@ -24,6 +26,7 @@ from api import (
     matters,
     meetings,
     models,
+    persons,
     planning,
     problems,
     reporting,
@@ -36,7 +39,9 @@ from api.context import SQL, Context
 from api.fieldwork import patrols, posters
 from api.ledger import routes as ledger
 from api.metrics import Measured, Metrics
+from api.oidc import Organisation
 from api.pages import install as pages
+from api.request_id import Numbered
 from pilewatch import __version__
 from pilewatch.clock import Clock, utc_now
 from pilewatch.policy import load_policy
@@ -76,6 +81,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         _LOG.warning(warning)
     app.state.context = Context(settings, policy, clock, pool)
     app.state.live = streams
+    app.state.organisation = Organisation(settings.people, settings.api.public_url)
     app.state.places = asyncio.Semaphore(settings.database.pool_size)
     problems.install(app)
     document.install(app)
@@ -92,10 +98,12 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(patrols.router, patrols.orders, posters.router, posters.orders),
         *(bulk.orders, splitting.router, splitting.orders, costs.router, costs.orders),
         ledger.router,
+        *(persons.router, persons.orders, account.router, account.orders, auditing.router),
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])
     pages.install(app)
+    app.add_middleware(Numbered)
 
     @app.get(
         "/healthz",

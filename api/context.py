@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -13,11 +13,13 @@ from fastapi import Depends, Header, Query, Request, Response
 
 from api.people import RESIDENT, Caller, caller_by_key, caller_by_session
 from api.problems import Problem
+from api.request_id import request_id
 from pilewatch.clock import Clock
 from pilewatch.policy import Policy
 from pilewatch.settings import Settings
 from pilewatch.store import queries
 from pilewatch.store.pool import Db, Pool
+from pilewatch.workflow import audit
 
 SQL = queries.load("api")
 SESSION_COOKIE = "pilewatch_session"
@@ -51,6 +53,16 @@ class Asked:
         """The installation's policy."""
         return self.context.policy
 
+    def record(
+        self,
+        action: str,
+        about: str,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write into the audit what the caller has changed."""
+        audit.record(self.db, self.now, self.caller.id, action, about, before, after)
+
     def rows(self, name: str, **values: Any) -> list[dict[str, Any]]:
         """The rows of a named query."""
         return self.db.execute(SQL[name], {"now": self.now, "ids": None, **values}).fetchall()
@@ -77,7 +89,9 @@ def asked(
                 caller, csrf = session.caller, session.csrf
                 if request.url.path.startswith("/api/") and request.method not in _SAFE:
                     check_csrf(csrf, request.headers.get("x-csrf-token"))
-        yield Asked(db, now, caller, context, csrf)
+        origin = audit.Origin(caller.key_id, caller.session_id, request_id(request))
+        with audit.coming_from(db, origin):
+            yield Asked(db, now, caller, context, csrf)
 
 
 def check_csrf(expected: str | None, given: str | None) -> None:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 
 from api import models, problems
 from api.context import Ask, Paged, guard_cache
-from api.rights import demand
+from api.rights import demand, scope
 from pilewatch.store import queries
 
 router = APIRouter(prefix="/api/v1", dependencies=[Depends(guard_cache)])
@@ -29,6 +29,6 @@ def deliveries(
 ) -> Any:
     """Newest first. Receivers are named as in the file of receivers; addresses are never told."""
     demand(ask.caller, "deliveries")
-    values = {"before": page.before, "limit": page.limit, "dead": dead}
+    values = {"before": page.before, "limit": page.limit, "dead": dead, **scope(ask.caller)}
     rows = ask.db.execute(_SQL["deliveries"], values).fetchall()
     return page.answer(rows, rows)

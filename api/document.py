@@ -24,6 +24,7 @@ _TAGS = {
     "ledger": "The one list of all matters, its sheets and reports",
     "planning": "Planned downtime, and silences of what is known",
     "uptime": "How much of the time what stands there could be used, by three rules",
+    "people": "Who may do what; keys, sessions and the audit",
     "operation": "For those who run it",
 }
 _SECURITY = {

@@ -27,10 +27,7 @@ def explanation(
 ) -> Any:
     """Which values, when, against which limit; with the measure around it, ready to be drawn."""
     demand(ask.caller, "read")
-    seen = scope(ask.caller)
-    found = explain(
-        ask.db, id, ask.now, company_id=seen["company_id"], grids=seen["grids"], points=points
-    )
+    found = explain(ask.db, id, ask.now, narrowed=scope(ask.caller), points=points)
     if found is None:
         raise Problem(404, f"there is no incident {id}")
     chart = found.chart

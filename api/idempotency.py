@@ -42,13 +42,17 @@ class _Kept:
     ask: Asked
     name: dict[str, str]
 
-    def keep(self, response: Response) -> None:
-        """Store the answer, or withdraw the key where the answer is a passing one."""
+    def keep(self, response: Response, secret: str | None) -> None:
+        """Store the answer (without the `secret` that it shows once), or withdraw the key where
+        the answer is a passing one."""
         if response.status_code in _PASSING:
             self.ask.db.execute(SQL["withdraw_key"], self.name)
             return
         headers = {k: response.headers[k] for k in _KEPT_HEADERS if k in response.headers}
-        kept = Jsonb({"headers": headers, "body": bytes(response.body).decode()})
+        body = bytes(response.body).decode()
+        kept = Jsonb(
+            {"headers": headers, "body": body if secret is None else body.replace(secret, "")}
+        )
         values = {**self.name, "status": response.status_code, "response": kept}
         self.ask.db.execute(SQL["keep_answer"], values)
 
@@ -113,7 +117,8 @@ class OnceRoute(APIRoute):
                 response = problems.refusal(error)
             kept: _Kept | None = getattr(request.state, "kept", None)
             if kept is not None:
-                await run_in_threadpool(kept.keep, response)
+                secret: str | None = getattr(request.state, "secret", None)
+                await run_in_threadpool(kept.keep, response, secret)
             return response
 
         return handle_once

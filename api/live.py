@@ -26,14 +26,18 @@ from api import models, problems
 from api.context import SQL, Ask, Word
 from api.people import Caller
 from api.problems import Problem
-from api.rights import scope, within
+from api.rights import may, scope, within
 from pilewatch.clock import Clock
 from pilewatch.store.pool import connect_async
 
 _LOG = structlog.get_logger()
-_CHANNELS = ("pilewatch_state", "pilewatch_ticket", "pilewatch_command", "pilewatch_incident")
+_CHANNELS = (
+    *("pilewatch_person", "pilewatch_state", "pilewatch_ticket", "pilewatch_incident"),
+    "pilewatch_command",
+)
 _GATHER_S = 0.05
 """How long further changes are waited for, so that a burst is one query."""
+_OWNERS = ("companies", "site_company_id", "assignee_id", "grid_id")
 _MANY = 400
 """Beyond so many changes at once everyone asks anew."""
 _PENDING = 1000
@@ -65,7 +69,7 @@ class Viewer:
             return False
         if change.event == "connector":
             return True
-        return self.caller.id is not None and within(scope(self.caller), change.owners)
+        return may(self.caller, "read") and within(scope(self.caller), change.owners)
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Change:
 class Notices:
     """What the database said has changed, since it was last asked."""
 
+    persons: set[int] = field(default_factory=set)
     connectors: set[int] = field(default_factory=set)
     tickets: set[int] = field(default_factory=set)
     incidents: set[int] = field(default_factory=set)
@@ -90,7 +95,7 @@ class Notices:
 
     def note(self, channel: str, payload: str) -> None:
         """Take in one notification; one that is not understood counts as a change of everything."""
-        kinds = (self.connectors, self.tickets, self.commands, self.incidents)
+        kinds = (self.persons, self.connectors, self.tickets, self.incidents, self.commands)
         ids = kinds[_CHANNELS.index(channel)]
         words = payload.split(",")
         if all(word.isascii() and word.isdigit() for word in words):
@@ -202,6 +207,10 @@ class Live:
                 await self._tell(db, notices)
 
     async def _tell(self, db: AsyncConnection[DictRow], notices: Notices) -> None:
+        for stream in self._streams:
+            # Their rights have changed: they come back by themselves, and are looked at anew.
+            if stream.viewer.caller.id in notices.persons:
+                stream.end()
         if notices.everything:
             self._send_all(RELOAD)
             return
@@ -225,7 +234,7 @@ class Live:
             for row in await (await db.execute(SQL["connectors"], values)).fetchall():
                 told = models.ConnectorAnswer(**row).model_dump_json()
                 changes.append(Change("connector", row["site"], _message("connector", told)))
-        staff = any(stream.viewer.caller.id is not None for stream in self._streams)
+        staff = any(may(stream.viewer.caller, "read") for stream in self._streams)
         for event, ids in (
             ("ticket", notices.tickets),
             ("incident", notices.incidents),
@@ -242,7 +251,7 @@ class Live:
 
 
 def _owned(event: str, row: dict[str, Any]) -> Change:
-    owners = {name: row.pop(name) for name in ("company_id", "assignee_id", "grid_id")}
+    owners = {name: row.pop(name) for name in _OWNERS}
     told = json.dumps(row, ensure_ascii=False)
     return Change(event, row["site"], _message(event, told), owners)
 

@@ -13,7 +13,6 @@ from api.models import Listed
 from api.problems import Problem
 from api.rights import demand, scope
 from pilewatch.store import queries
-from pilewatch.workflow import audit
 from pilewatch.workflow.downtime import Window, cancel_downtime, change_downtime, enter_downtime
 from pilewatch.workflow.silences import Matcher, change_silence, end_silence, enter_silence
 
@@ -87,7 +86,7 @@ def plan(body: models.DowntimeRequest, ask: Ask) -> Any:
         )
         id = enter_downtime(ask.db, ask.policy, ask.now, window, _person(ask))
         after = _one(ask, "downtimes", id, "planned downtime")
-        _audit(ask, "downtime.enter", f"downtime/{id}", None, body.model_dump(mode="json"))
+        ask.record("downtime.enter", f"downtime/{id}", None, body.model_dump(mode="json"))
     return after
 
 
@@ -113,7 +112,7 @@ def replan(id: Id, body: models.DowntimeChange, ask: Ask) -> Any:
             person_id=_person(ask),
         )
         said = body.model_dump(mode="json", exclude_none=True)
-        _audit(ask, "downtime.change", f"downtime/{id}", _plain(before, said), said)
+        ask.record("downtime.change", f"downtime/{id}", _plain(before, said), said)
         return _one(ask, "downtimes", id, "planned downtime")
 
 
@@ -129,7 +128,7 @@ def cancel(id: Id, ask: Ask) -> Any:
     with _transaction(ask):
         _own_downtime(ask, id)
         cancel_downtime(ask.db, ask.now, id)
-        _audit(ask, "downtime.cancel", f"downtime/{id}", None, None)
+        ask.record("downtime.cancel", f"downtime/{id}")
         return _one(ask, "downtimes", id, "planned downtime")
 
 
@@ -147,13 +146,13 @@ def _own_downtime(ask: Asked, id: int) -> dict[str, Any]:
 
 
 def _own(ask: Asked, kind: str | None, id: int | None) -> None:
-    """Raises `Problem` 403 where a company's operator reaches beyond the company's sites."""
-    company = scope(ask.caller)["company_id"]
-    if company is None:
+    """Raises `Problem` 403 where somebody reaches beyond the own sites."""
+    own = scope(ask.caller)
+    if own["company_id"] is None and own["grids"] is None:
         return
-    values = {"company_id": company, "scope_kind": kind, "scope_id": id}
+    values = {**own, "scope_kind": kind, "scope_id": id}
     if kind is None or _rows(ask, "others_in_scope", **values)[0]["others"]:
-        raise Problem(403, "only for sites, gateways and chargers of your own company")
+        raise Problem(403, "only for sites, gateways and chargers of your own")
 
 
 # --- silences
@@ -205,7 +204,7 @@ def hush(body: models.SilenceRequest, ask: Ask) -> Any:
         id = enter_silence(
             ask.db, ask.now, matcher, to_at=body.to_at, reason=body.reason, person_id=_person(ask)
         )
-        _audit(ask, "silence.enter", f"silence/{id}", None, body.model_dump(mode="json"))
+        ask.record("silence.enter", f"silence/{id}", None, body.model_dump(mode="json"))
         return _one(ask, "silences", id, "silence")
 
 
@@ -229,7 +228,7 @@ def rehush(id: Id, body: models.SilenceChange, ask: Ask) -> Any:
             reason=body.reason or before["reason"],
         )
         said = body.model_dump(mode="json", exclude_none=True)
-        _audit(ask, "silence.change", f"silence/{id}", _plain(before, said), said)
+        ask.record("silence.change", f"silence/{id}", _plain(before, said), said)
         return _one(ask, "silences", id, "silence")
 
 
@@ -245,7 +244,7 @@ def unhush(id: Id, ask: Ask) -> Any:
     with _transaction(ask):
         _own_silence(ask, _one(ask, "silences", id, "silence"))
         end_silence(ask.db, ask.now, id)
-        _audit(ask, "silence.end", f"silence/{id}", None, None)
+        ask.record("silence.end", f"silence/{id}")
         return _one(ask, "silences", id, "silence")
 
 
@@ -285,9 +284,3 @@ def _one(ask: Asked, name: str, id: int, what: str) -> dict[str, Any]:
 
 def _plain(row: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
     return {key: row[key] and str(row[key]) for key in keys}
-
-
-def _audit(
-    ask: Asked, action: str, about: str, before: dict[str, Any] | None, after: dict[str, Any] | None
-) -> None:
-    audit.record(ask.db, ask.now, ask.caller.id, action, about, before, after)

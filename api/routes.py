@@ -507,13 +507,14 @@ def inspect(body: models.InspectionRequest, ask: Ask) -> Any:
     """A check on the spot: passed with a test charge it proves a claimed repair."""
     demand(ask.caller, "inspect")
     place = _place(ask, None, body.charger, body.connector)
-    if ask.caller.grids and place["grid_id"] not in ask.caller.grids:
+    grids = scope(ask.caller)["grids"]
+    if grids is not None and place["grid_id"] not in grids:
         raise Problem(403, "this charger is not in your grids")
     if body.inspected_at is not None and body.inspected_at > ask.now:
         raise Problem(422, "inspected_at is in the future")
     assert ask.caller.id is not None
     with ask.db.transaction():
-        return record_inspection(
+        done = record_inspection(
             ask.db,
             ask.policy,
             ask.now,
@@ -527,6 +528,10 @@ def inspect(body: models.InspectionRequest, ask: Ask) -> Any:
             answers=body.answers,
             note=body.note,
         )
+        if done.created:
+            said = {"charger": body.charger, "connector": body.connector, "passed": body.passed}
+            ask.record("inspection.add", f"inspection/{body.id}", None, said)
+    return done
 
 
 # --- operators
@@ -542,7 +547,7 @@ def inspect(body: models.InspectionRequest, ask: Ask) -> Any:
 def quarantine(ask: Ask, page: Paged) -> Any:
     """Newest first, each with its reason."""
     demand(ask.caller, "quarantine")
-    rows = ask.rows("quarantine", before=page.before, limit=page.limit)
+    rows = ask.rows("quarantine", before=page.before, limit=page.limit, **scope(ask.caller))
     return page.answer(rows, rows)
 
 

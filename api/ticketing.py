@@ -6,9 +6,8 @@ from api import models
 from api.context import Asked
 from api.problems import Problem
 from api.rights import demand, scope
-from pilewatch.workflow import audit
 from pilewatch.workflow.desk import Actor, act
-from pilewatch.workflow.tickets import Action, Assign, Claim, Comment, Ticket
+from pilewatch.workflow.tickets import Action, Assign, Claim, Comment, Merge, Ticket
 
 _NOTHING = dict.fromkeys(("state", "site", "charger", "code"))
 
@@ -60,15 +59,22 @@ def do(ask: Asked, id: int, word: str, action: Action, version: int | None) -> T
     demand(ask.caller, word)
     with ask.db.transaction():
         seen = check_seen(ask, id)
+        if isinstance(action, Merge):
+            check_seen(ask, action.into)
         actor = Actor("person", ask.caller.id)
         after = act(ask.db, ask.policy, ask.now, id, action, actor, expected_version=version)
-        audit.record(
-            ask.db,
-            ask.now,
-            ask.caller.id,
+        ask.record(
             f"ticket.{word}",
             f"ticket/{id}",
             {"state": seen["state"], "version": seen["version"]},
             {"state": after.state.value, "version": after.version},
         )
     return after
+
+
+def _seen(ask: Asked, id: int) -> dict[str, Any]:
+    """The ticket, where the caller sees it. Raises `Problem` 404."""
+    rows = ask.rows("tickets", **_NOTHING, id=id, before=id + 1, limit=1, **scope(ask.caller))
+    if not rows:
+        raise Problem(404, f"there is no ticket {id}")
+    return rows[0]

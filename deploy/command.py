@@ -1,7 +1,6 @@
 """The `pilewatch` command. Exit codes: 0 done, 1 something is wrong, 2 wrong use or settings."""
 
 import argparse
-import getpass
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from deploy import contacts, fieldwork, figures
+from deploy import audit, contacts, fieldwork, figures, people
 from deploy.ledger import add_ledger
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
@@ -18,7 +17,6 @@ from pilewatch.store.migrate import MigrationError, all_migrations, migrate
 from pilewatch.store.pool import Db, connect
 from pilewatch.store.registry import BadRegistry, load_registry
 
-_SHORTEST_PASSWORD = 8
 Command = Callable[[Settings, argparse.Namespace], int]
 
 
@@ -71,16 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     inner = registry.add_subparsers(required=True, metavar="COMMAND")
     load = add("load", _load, "load a registry file (YAML or CSV); may be repeated", inner)
     load.add_argument("file", type=Path)
-    person = commands.add_parser("person", help="who may do more than a resident")
-    inner = person.add_subparsers(required=True, metavar="COMMAND")
-    new = add("add", _add_person, "add a person and print a key, which is shown once", inner)
-    new.add_argument("login")
-    new.add_argument("--name")
-    new.add_argument("--role", required=True, help="grid_worker, repairer, operator or admin")
-    new.add_argument("--company", help="a repairer's or operator's company, by code")
-    secret = add("password", _set_password, "set a person's password for the login page", inner)
-    secret.add_argument("login")
-    new.add_argument("--grid", action="append", default=[], help="a grid worker's grid, by code")
+    people.register(commands, add)
+    audit.register(commands, add)
     fieldwork.add_commands(add, commands)
     notify = commands.add_parser("notify", help="who is told of incidents and tickets")
     inner = notify.add_subparsers(required=True, metavar="COMMAND")
@@ -216,43 +206,6 @@ def _simulate(settings: Settings, arguments: argparse.Namespace) -> int:
         return run(settings, options)
     except (BadScenario, BadTarget, OSError) as error:
         return _tell(error, 1)
-
-
-def _add_person(settings: Settings, arguments: argparse.Namespace) -> int:
-    from api.people import add_person, new_api_key  # noqa: PLC0415
-
-    with _connect(settings) as db, db.transaction():
-        try:
-            person = add_person(
-                db,
-                arguments.login,
-                arguments.name or arguments.login,
-                arguments.role,
-                company=arguments.company,
-                grids=arguments.grid,
-            )
-        except (ValueError, psycopg.errors.UniqueViolation) as error:
-            return _tell(str(error).splitlines()[0], 1)
-        print(new_api_key(db, person, "first key", utc_now()))
-    return 0
-
-
-def _set_password(settings: Settings, arguments: argparse.Namespace) -> int:
-    from api.people import set_password  # noqa: PLC0415
-
-    asked = getpass.getpass if sys.stdin.isatty() else lambda _: sys.stdin.readline().rstrip("\n")
-    password = asked(f"new password of {arguments.login}: ")
-    if len(password) < _SHORTEST_PASSWORD:
-        return _tell(f"a password has at least {_SHORTEST_PASSWORD} characters", 1)
-    if sys.stdin.isatty() and asked("once more: ") != password:
-        return _tell("the two were not the same; nothing was changed", 1)
-    with _connect(settings) as db:
-        try:
-            set_password(db, arguments.login, password)
-        except (ValueError, LookupError) as error:
-            return _tell(error, 1)
-    print("done")
-    return 0
 
 
 def _backtest(settings: Settings, arguments: argparse.Namespace) -> int:

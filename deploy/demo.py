@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 from cryptography.fernet import Fernet
 
-from api.people import add_person, new_api_key, set_password
+from api.people import Reach, add_person, change_person, new_api_key, set_password
 from deploy.embedded import EmbeddedBroker, EmbeddedPostgres, free_port
 from deploy.narrator import Narrator
 from deploy.supervisor import Program, Supervisor
@@ -196,13 +196,16 @@ def cast(db: Db, folder: Path) -> tuple[Path, dict[str, str]]:
     passwords: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
     keys, now = {}, utc_now()
     with db.transaction():
+        grids = tuple(row["code"] for row in db.execute(_SQL["all_grids"]))
         for who in CAST:
             passwords.setdefault(who.login, secrets.token_urlsafe(6))
             row = db.execute(_SQL["person_by_login"], {"login": who.login}).fetchone()
             person = (
-                add_person(db, who.login, who.name, who.role, company=who.company)
-                if row is None
-                else int(row["id"])
+                add_person(db, who.login, who.name, who.role) if row is None else int(row["id"])
+            )
+            reach = Reach(who.company, grids if who.role == "grid_worker" else ())
+            change_person(
+                db, person, name=who.name, role=who.role, reach=reach, email=None, active=True
             )
             set_password(db, who.login, passwords[who.login])
             values = {"person_id": person, "label": _LABEL, "now": now}

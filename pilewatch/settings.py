@@ -4,6 +4,7 @@
 the place and what would be right; secrets may be given as `…_FILE` paths.
 """
 
+import base64
 import os
 from pathlib import Path
 from typing import Literal
@@ -98,6 +99,46 @@ class Api(_Section):
     max_streams: int = Field(default=500, ge=1)
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
 
+    @property
+    def behind_tls(self) -> bool:
+        """Whether browsers come over TLS, so that cookies may go nowhere else."""
+        return self.secure_cookies or self.public_url.startswith("https://")
+
+
+Role = Literal["grid_worker", "repairer", "operator", "admin", "auditor"]
+
+
+class People(_Section):
+    """How staff log in. `totp_roles` must have a second factor, whose secrets are sealed by
+    `totp_keys` (Fernet keys separated by spaces, the first for new ones). The organisation's own
+    login (OpenID Connect) is offered where `oidc_issuer` names it. See docs/people.md.
+    """
+
+    totp_roles: frozenset[Role] = frozenset()
+    totp_keys: SecretStr | None = None
+    oidc_issuer: str | None = Field(
+        default=None, pattern=r"^(https://|http://(127\.0\.0\.1|localhost)[:/])[^?#]+$"
+    )
+    oidc_client_id: str = "pilewatch"
+    oidc_client_secret: SecretStr | None = None
+    oidc_link_by_email: bool = False
+
+    @field_validator("totp_keys")
+    @classmethod
+    def _are_fernet_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None:
+            found = keys.get_secret_value().split()
+            if not found or not all(map(_is_fernet_key, found)):
+                raise ValueError("no Fernet keys; right would be 32 bytes in base64url, each")
+        return keys
+
+
+def _is_fernet_key(text: str) -> bool:
+    try:
+        return len(base64.urlsafe_b64decode(text)) == 32
+    except ValueError:
+        return False
+
 
 class Residents(_Section):
     """What is kept of residents. `contact_keys` seal phone numbers and mail addresses: Fernet keys
@@ -155,6 +196,7 @@ class Settings(BaseSettings):
     api: Api = Api()
     residents: Residents = Residents()
     posters: Posters = Posters()
+    people: People = People()
     metrics: Metrics = Metrics()
     log_format: Literal["json", "text"] = "text"
 
@@ -179,6 +221,8 @@ _SECRETS = {
     "PILEWATCH_ALERTS__WEBHOOK_SECRET",
     "PILEWATCH_RESIDENTS__CONTACT_KEYS",
     "PILEWATCH_POSTERS__KEYS",
+    "PILEWATCH_PEOPLE__OIDC_CLIENT_SECRET",
+    "PILEWATCH_PEOPLE__TOTP_KEYS",
 }
 
 

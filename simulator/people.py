@@ -142,6 +142,7 @@ class People:
         self._planned: dict[int, int] = {}
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
+        self._repairer: str | None = None
         self._met: deque[Encounter] = deque(maxlen=200)
         self._told_fault: set[str] = set()
         self._receipts: dict[str, Encounter] = {}
@@ -228,12 +229,13 @@ class People:
         self._planned.pop(id, None)
 
     def _assign(self, ticket: dict[str, Any]) -> None:
+        """To the repairer by name: one crew works here for every company."""
         company = self._company or ticket["company"] or self._company_of(ticket)
-        if company is None:
-            self._post(ticket, "operator", "accept", None)
-        else:
-            self._post(ticket, "operator", "assign", {"company": company})
-            self._told(ticket, f"operator gives it to {company}")
+        if self._repairer is None:
+            self._repairer = self._ask("repairer", "GET", "/me")["login"]
+        body = {"company": company, "assignee": self._repairer}
+        self._post(ticket, "operator", "assign", body)
+        self._told(ticket, f"operator gives it to {company or self._repairer}")
 
     def _company_of(self, ticket: dict[str, Any]) -> str | None:
         site = self._ask(None, "GET", f"/sites/{ticket['subject']['site']}")

@@ -41,7 +41,8 @@ _SQL = queries.load("pages")
 _SHOWN = 500
 _FIELD = 2000
 _PICTURES = 2
-Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+_NEWEST = 2**63 - 1
+Id = Annotated[int, Path(ge=1, le=_NEWEST)]
 Text = Annotated[str, Query(max_length=64)]
 
 
@@ -260,8 +261,9 @@ def _charger(
     problem: str | None = None,
     given: Mapping[str, str] | None = None,
 ) -> Response:
-    places = _rows(ask, "charger", code="" if "\0" in code else code[:64])
-    if not places:
+    word = "" if "\0" in code else code[:64]
+    places = _rows(ask, "charger", code=word)
+    if not places or not ask.rows("charger_for", code=word, connector=None, **scope(ask.caller)):
         raise Problem(404, "there is no such charger")
     place = places[0]
     bins = _rows(ask, "curve", id=place["id"])
@@ -293,7 +295,7 @@ def quarantine(request: Request, ask: Ask) -> Response:
         request,
         ask,
         "console/quarantine.html",
-        messages=_rows(ask, "quarantine"),
+        messages=ask.rows("quarantine", before=_NEWEST, limit=100, **scope(ask.caller)),
         unknown=_rows(ask, "unknown_chargers"),
     )
 

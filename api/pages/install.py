@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.admission import admitted
-from api.pages import console, login, render, resident
+from api.pages import account, console, login, organisation, render, resident
 from api.pages.shield import HEADERS, Shield
 
 _PROGRAMS = ("/api/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/redoc")
@@ -18,8 +18,10 @@ _TOLD = (401, 403, 404, 405, 409, 412, 413, 422, 429, 503)
 
 def install(app: FastAPI) -> None:
     """Add the pages to an application whose error handlers are installed already."""
-    for module in (render, resident, login, console):
+    for module in (render, resident, login, account, console):
         app.include_router(module.router, dependencies=[Depends(admitted, scope="function")])
+    # It asks the organisation, and holds neither place nor connection meanwhile.
+    app.include_router(organisation.router)
     app.add_middleware(Shield)
     for kind, handler in list(app.exception_handlers.items()):
         app.exception_handlers[kind] = _as_page(handler)

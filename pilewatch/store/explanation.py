@@ -1,6 +1,6 @@
 """Why there is an incident: its evidence, and the measure around it for a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +9,7 @@ from pilewatch.store import queries
 from pilewatch.store.pool import Db
 
 _SQL = queries.load("explain")
+EVERYTHING: Mapping[str, Any] = dict.fromkeys(("company_id", "person_id", "grids"))
 _AROUND = timedelta(minutes=30)
 """How much is shown before the incident began and after it ended."""
 _LONGEST = timedelta(hours=24)
@@ -88,14 +89,12 @@ def explain(
     incident_id: int,
     now: datetime,
     *,
-    company_id: int | None = None,
-    grids: Sequence[int] | None = None,
+    narrowed: Mapping[str, Any] = EVERYTHING,
     points: int = 120,
 ) -> Explanation | None:
     """The incident with at most so many points of its measure; None where there is none, or not
-    within this company or these grids."""
-    values = {"id": incident_id, "company_id": company_id, "grids": grids and list(grids)}
-    row = db.execute(_SQL["incident"], values).fetchone()
+    within what the asker sees (company_id, person_id, grids; None: all)."""
+    row = db.execute(_SQL["incident"], {**narrowed, "id": incident_id}).fetchone()
     return None if row is None else Explanation(row, _chart(db, row, now, points))
 
 

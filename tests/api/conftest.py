@@ -19,6 +19,13 @@ from pilewatch.settings import Api, Database, Settings
 from pilewatch.store.pool import Db, connect
 from tests.workflow.conftest import Community
 
+REACH: dict[str, dict[str, Any]] = {
+    "repairer": {"company": "c"},
+    "grid_worker": {"grids": ["g"]},
+    "device": {"company": "c"},
+}
+"""Where people of the small community act; the others act everywhere."""
+
 
 def listeners(url: str) -> int:
     """How many processes listen to this database for their live streams."""
@@ -48,8 +55,7 @@ class World:
         now = datetime.now(UTC)
         self.keys = {
             role: new_api_key(
-                db, add_person(db, role, role, role, company="c" if role == "repairer" else None),
-                "t", now,
+                db, add_person(db, role, role, role, **REACH.get(role, {})), "t", now,
             )
             for role in ROLES
         }  # fmt: skip

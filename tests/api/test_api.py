@@ -142,6 +142,10 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
     "exclude": ("DELETE", "/exclusions/{id}", None),
     "deliveries": ("GET", "/deliveries", None),
     "alertmanager": ("POST", "/alertmanager", {"version": "4", "alerts": []}),
+    "account": ("GET", "/me/keys", None),
+    "see-people": ("GET", "/persons", None),
+    "people": ("PATCH", "/persons/1", {"name": "W"}),
+    "audit": ("GET", "/audit", None),
 }
 
 

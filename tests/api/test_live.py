@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from api.live import RELOAD, Notices, Stream, Viewer
-from api.people import RESIDENT
+from api.people import RESIDENT, person_named
 from deploy.embedded import EmbeddedPostgres, wait_for_port
 from pilewatch.store.pool import Db, connect
 from tests.api.conftest import World
@@ -116,6 +116,17 @@ def test_a_ticket_message_tells_what_was_agreed(world: World) -> None:
             "id": id, "state": "open", "code": "relay-open", "severity": 2, "site": "s",
             "charger": "C0", "connector": 1, "version": 1,
         }  # fmt: skip
+
+
+def test_whoever_is_shut_out_stops_hearing_at_once_and_the_others_go_on(world: World) -> None:
+    id = person_named(world.db, "operator")["id"]
+    with world.served(), stream(world, "operator") as reader, stream(world, "admin") as other:
+        world.ask("admin", "PATCH", f"/persons/{id}", json={"active": False})
+        with pytest.raises(EOFError):
+            reader.until("never")
+        ticket = world.ticket()
+        assert other.until("ticket")["id"] == ticket
+    assert world.ask("operator", "GET", "/live").status_code == 401
 
 
 def test_an_unknown_site_has_no_stream(world: World) -> None:

@@ -4,44 +4,55 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+from argon2 import PasswordHasher
 from cryptography.fernet import Fernet
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.people import ROLES, add_person
+from pilewatch.clock import Clock, utc_now
 from pilewatch.settings import Alerts, Database, Residents, Settings
 from pilewatch.store.pool import Db
+from tests.api.conftest import REACH
 from tests.workflow.conftest import Community
 
 PASSWORD = "correct horse"
 CONTACT_KEY = Fernet.generate_key().decode()
 
 
+@cache
+def _password_hash() -> str:
+    """Made once: it is slow by design."""
+    return PasswordHasher().hash(PASSWORD)
+
+
 class World:
     """A community that has just been heard, people of every role, and the application."""
 
-    def __init__(self, db: Db, url: str):
+    def __init__(self, db: Db, url: str, clock: Clock = utc_now, **settings: Any):
         self.db = db
         self.community = Community(db)
         self.community.heard(datetime.now(UTC))
         db.execute("UPDATE site SET name = '万和一期东门', repair_phone = '0755-1234567'")
         db.execute("UPDATE charger SET label = '东门 ' || id || ' 号桩'")
         for role in ROLES:
-            company = "c" if role == "repairer" else None
-            add_person(db, role, role.title(), role, company=company, password=PASSWORD)
+            add_person(db, role, role.title(), role, **REACH.get(role, {}))
+        db.execute("UPDATE person SET password_hash = %s", (_password_hash(),))
+        usual = {
+            "alerts": Alerts(policy_file=Path(__file__).with_name("policy.toml")),
+            "residents": Residents(contact_keys=CONTACT_KEY),
+        }
         self.app: FastAPI = create_app(
-            Settings(
-                database=Database(url=url, pool_size=4),
-                alerts=Alerts(policy_file=Path(__file__).with_name("policy.toml")),
-                residents=Residents(contact_keys=CONTACT_KEY),
-            )
+            Settings(database=Database(url=url, pool_size=4), **(usual | settings)), clock
         )
 
     def client(self, role: str | None = None, language: str = "en") -> TestClient:
@@ -86,15 +97,20 @@ def world(plain_db: Db, plain_database_url: str) -> Iterator[World]:
     made.app.state.context.pool.close()
 
 
-@pytest.fixture
-def address(world: World) -> Iterator[str]:
-    """The same, served on a port of its own."""
+@contextmanager
+def serve(app: FastAPI) -> Iterator[str]:
+    """The pages on a port of their own; gives the address."""
     door = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(world.app, log_level="warning", timeout_graceful_shutdown=1)
-    )
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{door.getsockname()[1]}"
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture
+def address(world: World) -> Iterator[str]:
+    """The same, served on a port of its own."""
+    with serve(world.app) as served:
+        yield served

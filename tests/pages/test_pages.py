@@ -14,6 +14,7 @@ from api.pages.render import template_names, template_source
 from api.pages.views import PHOTO_WORDS, SAYINGS
 from api.pages.words import LOCALES, catalogue
 from api.people import ROLES, set_password
+from api.rights import SCOPES
 from pilewatch.faultcodes import FAULTS
 from pilewatch.model import Kind, Status
 from pilewatch.policy import PROMISES, Escalation, Policy
@@ -329,6 +330,7 @@ def _families() -> set[str]:
         *(f"photo.{word}" for word in PHOTO_WORDS),
         *(f"action.{action}" for action in actions),
         *(f"role.{role}" for role in ROLES),
+        *(f"scope.{word}" for word in [*SCOPES, "all"]),
         *(f"say.{code}" for code in SAYINGS),
         *(f"observation.{kind}" for kind in kinds),
         *(f"pause.{reason}" for reason in get_args(PauseReason)),

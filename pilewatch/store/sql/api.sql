@@ -1,27 +1,5 @@
 -- What people and programs read. Lists are keyset pages: id below the cursor, newest first.
 
--- name: caller_by_key
-SELECT p.id, p.login, p.role, p.company_id,
-       array(SELECT grid_id FROM person_grid g WHERE g.person_id = p.id) AS grids
-FROM api_key k JOIN person p ON p.id = k.person_id
-WHERE k.hash = %(hash)s AND k.revoked_at IS NULL AND p.active
-  AND (k.expires_at IS NULL OR k.expires_at > %(now)s);
-
--- name: add_person
-INSERT INTO person (login, name, role, company_id, password_hash)
-SELECT %(login)s, %(name)s, %(role)s, c.id, %(password_hash)s
-FROM (VALUES (1)) one LEFT JOIN company c ON c.code = %(company)s
-WHERE %(company)s::text IS NULL OR c.id IS NOT NULL
-RETURNING id;
-
--- name: add_person_grid
-INSERT INTO person_grid (person_id, grid_id) SELECT %(person_id)s, id FROM grid WHERE code = %(grid)s
-RETURNING grid_id;
-
--- name: add_key
-INSERT INTO api_key (person_id, hash, label, created_at)
-VALUES (%(person_id)s, %(hash)s, %(label)s, %(now)s);
-
 -- name: sites
 SELECT s.id, s.code, s.name, s.address, s.latitude, s.longitude, s.repair_phone, g.code AS grid,
        co.code AS company, count(k.connector_id) AS connectors,
@@ -80,11 +58,13 @@ JOIN site s ON s.id = i.site_id
 LEFT JOIN gateway g ON i.subject_kind = 'gateway' AND g.id = i.subject_id
 LEFT JOIN charger c ON c.id = i.charger_id
 LEFT JOIN connector n ON n.id = i.connector_id
+LEFT JOIN ticket t ON t.id = incident_ticket(i)
 WHERE i.id < %(before)s
   AND (%(id)s::bigint IS NULL OR i.id = %(id)s)
   AND (%(phase)s::text IS NULL OR i.phase = %(phase)s)
   AND (%(site)s::text IS NULL OR s.code = %(site)s)
-  AND (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
+  AND (%(company_id)s::bigint IS NULL OR %(company_id)s IN (s.company_id, t.company_id)
+       OR t.assignee_id = %(person_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
 ORDER BY i.id DESC LIMIT %(limit)s;
 
@@ -113,7 +93,7 @@ WHERE t.id < %(before)s
   AND (%(charger)s::text IS NULL OR c.code = %(charger)s)
   AND (%(code)s::text IS NULL OR t.code = %(code)s)
   AND (%(company_id)s::bigint IS NULL OR t.company_id = %(company_id)s
-       OR t.assignee_id = %(person_id)s)
+       OR s.company_id = %(owner_id)s OR t.assignee_id = %(person_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
 ORDER BY t.id DESC LIMIT %(limit)s;
 
@@ -127,7 +107,8 @@ WHERE e.ticket_id = %(id)s ORDER BY e.id;
 SELECT id FROM company WHERE code = %(code)s;
 
 -- name: person_id
-SELECT id FROM person WHERE login = %(login)s AND active;
+SELECT id FROM person
+WHERE login = %(login)s AND active AND role NOT IN ('auditor', 'device');
 
 -- name: find_place
 -- A place is a site, a charger (of that site, where one is named) or one of its connectors; codes
@@ -145,7 +126,8 @@ SELECT FROM site WHERE code = %(code)s;
 
 -- name: live_tickets
 SELECT t.id, t.state, t.code, t.severity, s.code AS site, c.code AS charger,
-       n.number AS connector, t.version, t.company_id, t.assignee_id, s.grid_id
+       n.number AS connector, t.version, ARRAY[t.company_id] AS companies,
+       s.company_id AS site_company_id, t.assignee_id, s.grid_id
 FROM ticket t
 JOIN site s ON s.id = t.site_id
 LEFT JOIN charger c ON c.id = t.charger_id
@@ -154,11 +136,13 @@ WHERE t.id = ANY(%(ids)s) ORDER BY t.id;
 
 -- name: live_incidents
 SELECT i.id, i.phase, i.code, i.severity, s.code AS site, c.code AS charger,
-       n.number AS connector, s.company_id, NULL::bigint AS assignee_id, s.grid_id
+       n.number AS connector, ARRAY[s.company_id, t.company_id] AS companies,
+       s.company_id AS site_company_id, t.assignee_id, s.grid_id
 FROM incident i
 JOIN site s ON s.id = i.site_id
 LEFT JOIN charger c ON c.id = i.charger_id
 LEFT JOIN connector n ON n.id = i.connector_id
+LEFT JOIN ticket t ON t.id = incident_ticket(i)
 WHERE i.id = ANY(%(ids)s) ORDER BY i.id;
 
 -- name: live_commands
@@ -210,13 +194,17 @@ WHERE words > most
 HAVING count(*) > 0;
 
 -- name: charger_for
--- A charger as this caller may see it, with the connector of this number.
+-- A charger as this caller may see it (also who has a live ticket about it to work on), with the
+-- connector of this number.
 SELECT c.id AS charger_id, n.id AS connector_id
 FROM charger c
 JOIN site s ON s.id = c.site_id
 LEFT JOIN connector n ON n.charger_id = c.id AND n.number = %(connector)s
 WHERE c.code = %(code)s
-  AND (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
+  AND (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s OR EXISTS (
+      SELECT FROM ticket t
+      WHERE t.charger_id = c.id AND t.state NOT IN ('closed', 'rejected', 'merged')
+        AND (t.company_id = %(company_id)s OR t.assignee_id = %(person_id)s)))
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s));
 
 -- name: observations
@@ -278,8 +266,15 @@ WHERE connector_id = %(connector_id)s AND hour >= %(from_at)s AND hour < %(to_at
 GROUP BY 1 ORDER BY 1;
 
 -- name: quarantine
-SELECT id, received_at, topic, size, reason, charger_code AS charger FROM quarantine
-WHERE id < %(before)s ORDER BY id DESC LIMIT %(limit)s;
+-- Of registered chargers only those that the caller may see; what nobody has registered is nobody's.
+SELECT q.id, q.received_at, q.topic, q.size, q.reason, q.charger_code AS charger
+FROM quarantine q
+LEFT JOIN charger c ON c.code = q.charger_code
+LEFT JOIN site s ON s.id = c.site_id
+WHERE q.id < %(before)s
+  AND (s.id IS NULL OR ((%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
+                        AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))))
+ORDER BY q.id DESC LIMIT %(limit)s;
 
 -- name: unknown_chargers
 SELECT code, first_seen_at, last_seen_at, messages FROM unknown_charger

@@ -3,6 +3,9 @@
 -- name: person_by_login
 SELECT id FROM person WHERE login = %(login)s;
 
+-- name: all_grids
+SELECT code FROM grid ORDER BY code;
+
 -- name: revoke_keys
 UPDATE api_key SET revoked_at = %(now)s
 WHERE person_id = %(person_id)s AND label = %(label)s AND revoked_at IS NULL;

@@ -13,8 +13,10 @@ JOIN grid g ON g.id = s.grid_id
 JOIN area a ON a.id = g.area_id
 LEFT JOIN charger c ON c.id = i.charger_id
 LEFT JOIN connector n ON n.id = i.connector_id
+LEFT JOIN ticket t ON t.id = incident_ticket(i)
 WHERE i.id = %(id)s
-  AND (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
+  AND (%(company_id)s::bigint IS NULL OR %(company_id)s IN (s.company_id, t.company_id)
+       OR t.assignee_id = %(person_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s));
 
 -- name: measure

@@ -71,7 +71,14 @@ WHERE o.id = ANY(%(ids)s) ORDER BY o.id;
 -- name: deliveries
 SELECT d.id, d.receiver, d.key, o.topic, d.created_at, d.due_at, d.attempts, d.sent_at, d.dead_at,
        d.last_error
-FROM delivery d JOIN outbox o ON o.id = d.outbox_id
+FROM delivery d
+JOIN outbox o ON o.id = d.outbox_id
+LEFT JOIN ticket t ON t.id = (o.payload ->> 'ticket')::bigint
+LEFT JOIN incident i ON i.id = (o.payload ->> 'incident')::bigint
+LEFT JOIN site s ON s.id = coalesce(t.site_id, i.site_id)
 WHERE d.id < %(before)s
+  AND (%(company_id)s::bigint IS NULL OR %(company_id)s IN (s.company_id, t.company_id)
+       OR t.assignee_id = %(person_id)s)
+  AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
   AND (%(dead)s::boolean IS NULL OR (d.dead_at IS NOT NULL) = %(dead)s)
 ORDER BY d.id DESC LIMIT %(limit)s;

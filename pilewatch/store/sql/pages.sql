@@ -89,7 +89,7 @@ WHERE (%(id)s::bigint IS NULL OR t.id = %(id)s)
   AND (NOT %(live)s OR t.state NOT IN ('closed', 'rejected', 'merged'))
   AND (%(charger)s::text IS NULL OR c.code = %(charger)s)
   AND (%(company_id)s::bigint IS NULL OR t.company_id = %(company_id)s
-       OR t.assignee_id = %(person_id)s)
+       OR s.company_id = %(owner_id)s OR t.assignee_id = %(person_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
 ORDER BY CASE WHEN %(live)s THEN t.severity END,
          CASE WHEN %(live)s THEN t.paused_at IS NOT NULL END,
@@ -116,11 +116,13 @@ JOIN site s ON s.id = i.site_id
 LEFT JOIN gateway gw ON i.subject_kind = 'gateway' AND gw.id = i.subject_id
 LEFT JOIN charger c ON c.id = i.charger_id
 LEFT JOIN connector n ON n.id = i.connector_id
+LEFT JOIN ticket t ON t.id = incident_ticket(i)
 WHERE (NOT %(live)s OR i.phase IN ('pending', 'open', 'clearing', 'member'))
   AND (%(ticket)s::bigint IS NULL OR i.ticket_id = %(ticket)s OR i.parent_id IN (
            SELECT parent.id FROM incident parent WHERE parent.ticket_id = %(ticket)s))
   AND (%(charger)s::text IS NULL OR c.code = %(charger)s)
-  AND (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
+  AND (%(company_id)s::bigint IS NULL OR %(company_id)s IN (s.company_id, t.company_id)
+       OR t.assignee_id = %(person_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
 ORDER BY i.id DESC LIMIT %(limit)s;
 
@@ -180,10 +182,6 @@ FROM (
     GROUP BY bin, connector
 ) by_port
 GROUP BY bin ORDER BY bin;
-
--- name: quarantine
-SELECT id, received_at, topic, size, reason, charger_code AS charger FROM quarantine
-ORDER BY id DESC LIMIT 100;
 
 -- name: unknown_chargers
 SELECT code, first_seen_at, last_seen_at, messages FROM unknown_charger

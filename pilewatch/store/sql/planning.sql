@@ -97,18 +97,12 @@ UNION ALL SELECT n.id FROM connector n JOIN charger c ON c.id = n.charger_id
 WHERE %(kind)s = 'connector' AND c.code = %(code)s AND n.number = %(connector)s;
 
 -- name: others_in_scope
--- Whether a scope holds a site of another company than this.
-SELECT EXISTS (
-    SELECT FROM site s JOIN grid g ON g.id = s.grid_id
-    WHERE s.company_id IS DISTINCT FROM %(company_id)s AND CASE %(scope_kind)s
-        WHEN 'area' THEN g.area_id = %(scope_id)s
-        WHEN 'grid' THEN g.id = %(scope_id)s
-        WHEN 'site' THEN s.id = %(scope_id)s
-        WHEN 'gateway' THEN s.id = (SELECT site_id FROM gateway WHERE id = %(scope_id)s)
-        WHEN 'charger' THEN s.id = (SELECT site_id FROM charger WHERE id = %(scope_id)s)
-        ELSE s.id = (SELECT c.site_id FROM connector n JOIN charger c ON c.id = n.charger_id
-                     WHERE n.id = %(scope_id)s) END
-) AS others;
+-- Whether a scope holds a site beyond the caller's own; an empty one of an area's or grid's is
+-- nobody's but theirs who see all.
+SELECT coalesce(bool_or(
+    NOT (%(company_id)s::bigint IS NULL OR s.company_id IS NOT DISTINCT FROM %(company_id)s)
+    OR NOT (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))), true) AS others
+FROM sites_of(%(scope_kind)s, %(scope_id)s) s;
 
 -- name: downtimes
 SELECT d.id, d.scope_kind AS scope, d.scope_id, coalesce(a.code, g.code, s.code, w.code, c.code, cc.code) AS code,

@@ -237,7 +237,3 @@ ORDER BY id FOR NO KEY UPDATE;
 
 -- name: link_inspection
 UPDATE inspection SET ticket_id = %(ticket_id)s WHERE id = %(id)s;
-
--- name: audit
-INSERT INTO audit (at, person_id, action, object, before, after)
-VALUES (%(now)s, %(person_id)s, %(action)s, %(object)s, %(before)s, %(after)s);
