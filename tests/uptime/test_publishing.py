@@ -17,7 +17,7 @@ from pilewatch.uptime.publishing import history, publish_due
 from pilewatch.workflow import audit
 from pilewatch.workflow.downtime import Window, cancel_downtime, enter_downtime
 from tests.uptime.conftest import START, Recorded, seconds
-from tests.uptime.slow import Out, Word
+from tests.uptime.slow import Out, Trouble, Word
 
 HOUR, DAY = 3600, 86_400
 MAY = period("2026-05")
@@ -91,6 +91,25 @@ def test_an_exclusion_and_its_withdrawal_make_versions(plain_recorded: Recorded)
     assert [t.nevi_excluded > 0 for t in tallies] == [False, True, False]
     assert tallies[0] == tallies[2]
     assert len(history(r.db, "connector", r.connectors[1], MAY)) == 1, "it is of the other port"
+
+
+def test_an_incident_that_is_told_afterwards_corrects_and_one_of_today_does_not(
+    plain_recorded: Recorded,
+) -> None:
+    r = plain_recorded
+    _story(r)
+    _publish(r, 2)
+    r.trouble(Trouble(1, "relay-open", 2 * HOUR, 3 * HOUR))
+    assert _publish(r, 3) == 1
+    first, second = _versions(r)
+    assert (first["tally"].out_of_order, second["tally"].out_of_order) == (0, HOUR * 1_000_000)
+    assert second["why"] == "incident/1"
+    r.trouble(Trouble(2, "relay-open", 3 * DAY, None))
+    r.db.execute("UPDATE incident SET phase = 'clearing', quiet_since = now() WHERE id = 2")
+    assert r.db.execute("SELECT count(*) AS n FROM uptime_due").fetchone() == {"n": 0}
+    r.db.execute("UPDATE incident SET ended_at = %s WHERE id = 1", (r.at(2.5 * HOUR),))
+    assert _publish(r, 4) == 1
+    assert _versions(r)[2]["tally"].out_of_order == HOUR * 500_000
 
 
 def test_late_words_correct_and_the_same_words_again_do_not(recorded: Recorded) -> None:

@@ -124,3 +124,27 @@ CREATE TRIGGER downtime_uptime AFTER INSERT OR UPDATE ON downtime
     FOR EACH ROW EXECUTE FUNCTION mark_uptime_due();
 CREATE TRIGGER exclusion_uptime AFTER INSERT OR UPDATE ON exclusion
     FOR EACH ROW EXECUTE FUNCTION mark_uptime_due();
+
+-- The same for an incident that is told, dismissed or ended after the fact, as far as something that
+-- was published may change by it.
+CREATE FUNCTION mark_uptime_incident() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    since timestamptz := CASE
+        WHEN TG_OP = 'INSERT' OR OLD.phase = 'pending' OR NEW.phase = 'dismissed'
+             OR OLD.effect <> NEW.effect THEN NEW.started_at
+        ELSE least(coalesce(OLD.ended_at, OLD.quiet_since, '9999-01-01Z'),
+                   coalesce(NEW.ended_at, NEW.quiet_since, '9999-01-01Z')) END;
+BEGIN
+    IF EXISTS (SELECT FROM uptime_period WHERE month + interval '1 month 1 day' > since) THEN
+        INSERT INTO uptime_due (from_at, to_at, why)
+        VALUES (since, '9999-01-01Z', 'incident/' || NEW.id);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER incident_told AFTER INSERT ON incident
+    FOR EACH ROW WHEN (NEW.phase <> 'pending') EXECUTE FUNCTION mark_uptime_incident();
+CREATE TRIGGER incident_changed AFTER UPDATE ON incident
+    FOR EACH ROW WHEN (
+        (OLD.phase, OLD.effect, OLD.quiet_since, OLD.ended_at)
+        IS DISTINCT FROM (NEW.phase, NEW.effect, NEW.quiet_since, NEW.ended_at)
+    ) EXECUTE FUNCTION mark_uptime_incident();
