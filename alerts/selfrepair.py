@@ -133,9 +133,11 @@ def _before(
 def _after(
     incident: Incident, trial: Trial, reset_at: datetime, rule: Rule, now: datetime
 ) -> tuple[Verdict, str | None]:
+    if incident.quiet:
+        return Verdict.WAIT, None
     if trial.reset_state in _FAILED:
         return Verdict.TICKET, trial.reset_state
-    if incident.quiet or trial.reset_state not in _AT_WORK:
+    if trial.reset_state not in _AT_WORK:
         return Verdict.WAIT, None
     if trial.went_after_reset:
         return Verdict.TICKET, "came-back"

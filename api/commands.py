@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import problems
@@ -17,9 +17,7 @@ from pilewatch.wire import CommandName
 from pilewatch.workflow import audit
 from pilewatch.workflow.commands import (
     DANGERS,
-    LONGEST,
     NAMES,
-    SHORTEST,
     BadOrder,
     CommandState,
     Order,
@@ -68,9 +66,7 @@ class CommandRequest(BaseModel):
     connector: Port | None = None
     args: dict[Annotated[str, Field(max_length=64)], bool] = Field({}, max_length=8)
     reason: Text
-    expires_in_s: Annotated[int, Field(ge=SHORTEST.total_seconds(), le=LONGEST.total_seconds())] = (
-        120
-    )
+    expires_in_s: Annotated[int, Field(ge=10, le=86400)] = 120
     on_site: bool = False
     ticket: Annotated[int, Field(ge=1, le=Big)] | None = None
 
@@ -161,7 +157,7 @@ def commands(code: PathCode, ask: Ask, page: Paged) -> Any:
     summary="One command",
     **problems.for_staff(404),
 )
-def one_command(id: _ID, ask: Ask, response: Response) -> Any:
+def one_command(id: _ID, ask: Ask) -> Any:
     """With what the charger answered."""
     demand(ask.caller, "read")
     return _one(ask, id)

@@ -10,7 +10,6 @@ import random
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -249,15 +248,11 @@ def encode(row: dict[str, Any]) -> bytes:
     """The message of a command's row; times are UTC."""
     said = Command(
         command_id=row["command_id"],
-        issued_at=_plain(row["issued_at"]),
-        expires_at=_plain(row["expires_at"]),
+        issued_at=row["issued_at"],
+        expires_at=row["expires_at"],
         name=row["name"],
         connector=row["connector"],
         args=row["args"],
     )
     told = msgspec.to_builtins(said)
     return msgspec.json.encode({k: v for k, v in told.items() if v is not None})
-
-
-def _plain(at: datetime) -> datetime:
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)

@@ -21,8 +21,6 @@ from pilewatch.wire import CommandName
 _SQL = queries.load("commands")
 NAMES: tuple[CommandName, ...] = get_args(CommandName)
 CommandState = Literal["queued", "sent", "accepted", "rejected", "done", "failed", "expired"]
-SHORTEST, LONGEST = timedelta(seconds=10), timedelta(days=1)
-"""How long an order may stay good."""
 ANSWER = timedelta(seconds=30)
 """How long after its expiry the answer to an order that was sent is waited for."""
 FINISH = timedelta(minutes=15)

@@ -108,6 +108,20 @@ def test_a_reset_that_no_ingester_sends_expires_and_people_are_asked(watched: Wa
     assert w.tickets() == [("connector", "internal-error", "open")]
 
 
+def test_a_fault_that_has_gone_needs_nobody_though_the_charger_never_answered(
+    watched: Watched,
+) -> None:
+    w = watched
+    w.says(0, 0, 1, "faulted", "internal-error")
+    w.look(10)
+    _becomes(w, 12, "sent")
+    w.says(30, 0, 1, "available")
+    w.look(200)
+    assert _commands(w) == [("reset", "expired")]
+    w.look(700)
+    assert (w.tickets(), _outcomes(w)) == ([], [("cleared", None)])
+
+
 def test_what_comes_back_within_the_watch_or_the_day_is_not_reset_again(watched: Watched) -> None:
     w = watched
     w.says(0, 0, 1, "faulted", "internal-error")

@@ -9,6 +9,7 @@ import pytest
 
 from api.people import ROLES
 from api.rights import RIGHTS
+from pilewatch.workflow.commands import NAMES
 from tests.api.conftest import World
 
 
@@ -98,6 +99,12 @@ def test_each_wrong_field_is_pointed_at(world: World, body: Any, pointer: str) -
     assert [e["pointer"] for e in problem.json()["errors"]] == [pointer]
 
 
+def _order(name: str) -> dict[str, Any]:
+    at_port = {"connector": 1} if name in ("unlock", "startTest") else {}
+    args = {"args": {"available": False}} if name == "setAvailability" else {}
+    return {"name": name, "reason": "a", "on_site": True, **at_port, **args}
+
+
 _BODIES: dict[str, tuple[str, str, Any]] = {
     "read": ("GET", "/tickets/{id}", None),
     "assign": ("POST", "/tickets/{id}/assign", {"company": "c"}),
@@ -146,6 +153,7 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
     "see-people": ("GET", "/persons", None),
     "people": ("PATCH", "/persons/1", {"name": "W"}),
     "audit": ("GET", "/audit", None),
+    **{f"command.{name}": ("POST", "/chargers/C0/commands", _order(name)) for name in NAMES},
 }
 
 
