@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from pilewatch.faultcodes import FAULTS
+from pilewatch.faultcodes import FAULTS, explains
 from pilewatch.model import Severity, SubjectKind
 from pilewatch.policy import Policy
 from pilewatch.store import queries
@@ -14,7 +14,8 @@ from pilewatch.workflow.desk import RESIDENT, NotFound, Subject, act, get_ticket
 from pilewatch.workflow.doubt import Form, Recent, fingerprint, signs
 from pilewatch.workflow.questions import Asking, asked_now, keep_answer, questions_of
 from pilewatch.workflow.receipts import digest
-from pilewatch.workflow.tickets import Comment, Reopen, Ticket, TicketState, Worsen
+from pilewatch.workflow.tickets import LIVE, Comment, Reopen, Ticket, TicketState, Worsen
+from pilewatch.workflow.witnesses import RECENT, Telemetry, Weighed, Witnesses, weigh
 
 _SQL = queries.load("workflow")
 _REPORTS = queries.load("reports")
@@ -163,15 +164,17 @@ def _bring(
     matter = {
         "family": FAULTS[code].family,
         "subject_kind": subject.kind.value,
-        "stopping": _STOPPING,
+        "stopping": [*_STOPPING, *(cause for cause in FAULTS if explains(cause, code))],
         "explicable": code in _EXPLICABLE,
     }
+    weighed = _weigh(db, now, place, code)
     live = db.execute(_SQL["joinable_ticket"], {**place, **matter}).fetchone()
     if live is not None:
-        said = Comment(note, "reported-too", {"code": code})
+        said = Comment(note, "reported-too", {"code": code, **weighed.data})
         ticket = act(db, policy, now, live["id"], said, RESIDENT)
-        if FAULTS[code].severity < ticket.severity:
-            act(db, policy, now, ticket.id, Worsen(code, FAULTS[code].severity), RESIDENT)
+        own = ticket.family == FAULTS[code].family or weighed.severity == Severity.PEOPLE
+        if own and ticket.state in LIVE and weighed.severity < ticket.severity:
+            act(db, policy, now, ticket.id, Worsen(code, weighed.severity), RESIDENT)
         return ticket.id, True
     opened = open_ticket(
         db,
@@ -181,7 +184,8 @@ def _bring(
         code=code,
         actor=RESIDENT,
         note=note,
-        data={"source": via},
+        data={"source": via, **weighed.data},
+        severity=weighed.severity,
     )
     return opened.ticket_id, not opened.created
 
@@ -208,6 +212,21 @@ def review_report(
     values = {"id": report_id, "now": now, "person_id": person_id, "accepted": accept}
     db.execute(_REPORTS["review_report"], values)
     return ticket_id
+
+
+def _weigh(db: Db, now: datetime, place: dict[str, int | None], code: str) -> Weighed:
+    """Hear the three witnesses of what is reported, the new report included."""
+    values = {**place, "now": now, "since": now - RECENT}
+    row = db.execute(_SQL["witnesses"], values).fetchone()
+    assert row is not None
+    if row["faulty"]:
+        telemetry = Telemetry.FAULTY
+    elif row["silent"]:
+        telemetry = Telemetry.SILENT
+    else:
+        telemetry = Telemetry.DELIVERING if row["delivered"] else Telemetry.HEALTHY
+    said = None if row["passed"] is None else "passed" if row["passed"] else "failed"
+    return weigh(code, Witnesses(telemetry, row["reports"] + 1, said))  # type: ignore[arg-type]
 
 
 def report_by_receipt(db: Db, now: datetime, token: str) -> Receipt | None:
