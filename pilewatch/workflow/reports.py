@@ -172,8 +172,8 @@ def _bring(
     if live is not None:
         said = Comment(note, "reported-too", {"code": code, **weighed.data})
         ticket = act(db, policy, now, live["id"], said, RESIDENT)
-        own = ticket.family == FAULTS[code].family and ticket.state in LIVE
-        if own and weighed.severity < ticket.severity:
+        own = ticket.family == FAULTS[code].family or weighed.severity == Severity.PEOPLE
+        if own and ticket.state in LIVE and weighed.severity < ticket.severity:
             act(db, policy, now, ticket.id, Worsen(code, weighed.severity), RESIDENT)
         return ticket.id, True
     opened = open_ticket(

@@ -191,6 +191,7 @@ WITH looked AS (
     SELECT count(*) AS reports, min(reported_at) AS first_at FROM report
     WHERE site_id = %(site_id)s AND charger_id IS NOT DISTINCT FROM %(charger_id)s
       AND connector_id IS NOT DISTINCT FROM %(connector_id)s
+      AND ticket_id IS NOT NULL -- what waits for a review is no witness yet
       AND reported_at > greatest(%(since)s, (SELECT inspected_at FROM looked))
       AND (doubt = '{}' OR accepted)
 ), shown AS (
