@@ -183,7 +183,7 @@ LIMIT 1;
 -- What telemetry, earlier reports and the latest inspection say of a port, or of a whole charger.
 WITH looked AS (
     SELECT inspected_at, passed FROM inspection
-    WHERE charger_id = %(charger_id)s AND inspected_at > %(since)s
+    WHERE charger_id = %(charger_id)s AND inspected_at > %(since)s AND complete
       AND (connector_id IS NULL OR %(connector_id)s::bigint IS NULL
            OR connector_id = %(connector_id)s)
     ORDER BY inspected_at DESC LIMIT 1
@@ -193,7 +193,7 @@ WITH looked AS (
       AND connector_id IS NOT DISTINCT FROM %(connector_id)s
       AND ticket_id IS NOT NULL -- what waits for a review is no witness yet
       AND reported_at > greatest(%(since)s, (SELECT inspected_at FROM looked))
-      AND (doubt = '{}' OR accepted)
+      AND source <> 'patrol'
 ), shown AS (
     SELECT bool_or(k.errors <> '[]' OR k.said = 'faulted') AS faulty,
            bool_or(NOT k.online OR k.stale) AS silent,
