@@ -14,14 +14,16 @@ from alerts.engine import Engine
 from alerts.ledger import SQL
 from alerts.maintenance import maintain
 from alerts.metrics import Metrics
-from alerts.notify.channels import open_channels
+from alerts.notify.channels import Post, open_channels
 from alerts.notify.dispatch import send_due, write_deliveries
 from alerts.notify.receivers import Address, BadReceivers, Directory, load_directory
+from alerts.notify.subscriptions import paused, with_subscriptions
 from pilewatch.clock import Clock, utc_now
 from pilewatch.observability import serve_metrics, setup_logging
 from pilewatch.policy import BadPolicy, load_policy
 from pilewatch.settings import Settings
 from pilewatch.store.pool import Db, connect
+from pilewatch.workflow.telling import tell_parties
 
 _LOG = structlog.get_logger()
 
@@ -38,6 +40,7 @@ class Process:
         self.metrics = Metrics(registry)
         self._directory = directory_of(settings)
         self._channels = open_channels(self._directory.addresses, settings.api.public_url, clock)
+        self._post = Post(clock, private=settings.alerts.private_webhooks)
         self.stop = threading.Event()
         self.leading = threading.Event()
 
@@ -107,10 +110,14 @@ class Process:
                 self.stop.wait(1.0)
 
     def _deliver(self, db: Db) -> None:
-        while write_deliveries(db, self._directory, self.clock()):
+        tell_parties(db, self.clock)
+        directory, channels = with_subscriptions(
+            db, self._directory, self._channels, self._post, self.settings.ocpi
+        )
+        while write_deliveries(db, directory, self.clock()):
             pass
         rule = self.policy.delivery
-        while send_due(db, self._directory, self._channels, rule, self.clock()):
+        while send_due(db, directory, channels, rule, self.clock(), paused(db)):
             if self.stop.is_set():
                 break
         self.metrics.look(db, self.clock())

@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
-from api import models
 from api.context import SESSION_COOKIE
 from api.problems import ProblemAnswer
 
@@ -45,6 +45,16 @@ def install(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def model(name: str) -> type[BaseModel]:
+    """The model that a schema of this name was made from, in whichever module of ours it is."""
+    kinds = list(BaseModel.__subclasses__())
+    for kind in kinds:
+        if kind.__name__ == name and kind.__module__.startswith("api."):
+            return kind
+        kinds += kind.__subclasses__()
+    raise LookupError(name)
+
+
 def _complete(document: dict[str, Any]) -> dict[str, Any]:
     components = document.setdefault("components", {})
     components["securitySchemes"] = _SECURITY
@@ -52,7 +62,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     schemas["ProblemAnswer"] = ProblemAnswer.model_json_schema()
     for name, schema in schemas.items():
         if "examples" in schema:  # whose nulls FastAPI has left out
-            schema["examples"] = getattr(models, name).model_json_schema()["examples"]
+            schema["examples"] = model(name).model_json_schema()["examples"]
     for path in document["paths"].values():
         for operation in path.values():
             contents = [answer.get("content", {}) for answer in operation["responses"].values()]

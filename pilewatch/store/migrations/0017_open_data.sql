@@ -31,6 +31,10 @@ COMMENT ON COLUMN told_connector.status IS 'of OCPI';
 COMMENT ON COLUMN told_connector.equipped_at IS 'when the equipment itself changed';
 CREATE INDEX told_connector_site ON told_connector (site_id, updated_at);
 
+-- One row: when it was last looked whether anything has changed.
+CREATE TABLE telling (told_at timestamptz NOT NULL);
+INSERT INTO telling VALUES ('-infinity');
+
 -- Parties that read our locations, and those of them that want changes pushed.
 CREATE TABLE ocpi_party (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
