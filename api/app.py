@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from api import (
     alertmanager,
+    availability,
     deliveries,
     document,
     explain,
@@ -22,10 +23,12 @@ from api import (
     planning,
     problems,
     routes,
+    webhooks,
 )
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
 from api.metrics import Measured, Metrics
+from api.opendata import install as opendata
 from api.pages import install as pages
 from pilewatch import __version__
 from pilewatch.clock import Clock, utc_now
@@ -68,6 +71,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.state.live = streams
     app.state.places = asyncio.Semaphore(settings.database.pool_size)
     problems.install(app)
+    opendata.install(app)
     document.install(app)
     app.add_middleware(Bounded)
     app.add_middleware(Measured, metrics=metrics)
@@ -75,6 +79,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(routes.router, routes.orders, history.router, live.router),
         *(explain.router, deliveries.router, alertmanager.orders),
         *(planning.router, planning.orders),
+        *(availability.router, availability.orders, webhooks.router, webhooks.orders),
+        *opendata.ROUTERS,
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])

@@ -17,12 +17,22 @@ _TAGS = {
     "tickets": "Promises to repair, and each step of theirs",
     "residents": "For everyone, without an account",
     "inspections": "Checks on the spot",
+    "webhooks": "Programs that want to be told",
+    "open data": "For everyone's programs: GeoJSON, DATEX II, Atom, RSS",
+    "OCPI": "Locations for other parties, OCPI 2.2.1",
+    "Open311": "GeoReport v2",
     "planning": "Planned downtime, and silences of what is known",
     "operation": "For those who run it",
 }
 _SECURITY = {
     "key": {"type": "http", "scheme": "bearer", "description": "A key: `Bearer pw_…`"},
     "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
+    "ocpi": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "OCPI: `Token` and the party's token in Base64",
+    },
 }
 
 
@@ -68,9 +78,9 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             contents = [answer.get("content", {}) for answer in operation["responses"].values()]
             contents.append(operation.get("requestBody", {}).get("content", {}))
             for content in contents:
-                media = content.get("application/json", {})
-                if "schema" in media and "example" not in media:
-                    _give_example(media, schemas)
+                for media in content.values():
+                    if "schema" in media and "example" not in media:
+                        _give_example(media, schemas)
     return document
 
 

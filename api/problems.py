@@ -132,14 +132,14 @@ def documented(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
 def open_to_all(*statuses: int) -> dict[str, Any]:
     """A public operation's documentation: errors that can happen, and that no key is needed."""
     security: list[dict[str, list[str]]] = [{}, {"key": []}, {"session": []}]
-    responses = documented({401, 422, 503, *statuses})
+    responses = documented({401, 422, 429, 503, *statuses})
     return {"responses": responses, "openapi_extra": {"security": security}}
 
 
 def for_staff(*statuses: int) -> dict[str, Any]:
     """The same for an operation that needs a key or a session."""
     security: list[dict[str, list[str]]] = [{"key": []}, {"session": []}]
-    responses = documented({401, 403, 422, 503, *statuses})
+    responses = documented({401, 403, 422, 429, 503, *statuses})
     return {"responses": responses, "openapi_extra": {"security": security}}
 
 

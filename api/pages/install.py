@@ -11,7 +11,10 @@ from api.admission import admitted
 from api.pages import console, login, render, resident
 from api.pages.shield import HEADERS, Shield
 
-_PROGRAMS = ("/api/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/redoc")
+_PROGRAMS = (
+    *("/api/", "/ocpi/", "/open/", "/open311/"),
+    *("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/redoc"),
+)
 _TOLD = (401, 403, 404, 405, 409, 412, 413, 422, 429, 503)
 """Statuses that have words of their own; others are told as 500."""
 

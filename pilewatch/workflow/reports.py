@@ -50,7 +50,7 @@ def file_report(
     policy: Policy,
     now: datetime,
     *,
-    source: Literal["page", "phone", "meeting"],
+    source: Literal["page", "phone", "meeting", "open311"],
     site_id: int,
     charger_id: int | None,
     connector_id: int | None,

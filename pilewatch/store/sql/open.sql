@@ -112,3 +112,123 @@ WITH news AS (
 INSERT INTO delivery (outbox_id, receiver, key, created_at, due_at)
 SELECT news.id, 'ocpi-' || p.id, 'ocpi/' || %(object)s, %(now)s, %(now)s
 FROM news, ocpi_party p WHERE p.push_url IS NOT NULL AND p.ended_at IS NULL;
+
+-- name: feed
+-- The matters of a site, latest change first; no words of people.
+SELECT t.id, t.code, t.state, t.severity, t.opened_at, c.label AS charger, n.number,
+       coalesce(e.at, t.opened_at) AS updated_at
+FROM ticket t
+JOIN site s ON s.id = t.site_id
+LEFT JOIN charger c ON c.id = t.charger_id
+LEFT JOIN connector n ON n.id = t.connector_id
+LEFT JOIN LATERAL (
+    SELECT max(at) AS at FROM ticket_entry x
+    WHERE x.ticket_id = t.id AND x.to_state IS DISTINCT FROM x.from_state
+) e ON true
+WHERE s.code = %(code)s AND t.state <> 'merged'
+ORDER BY updated_at DESC, t.id DESC LIMIT %(limit)s;
+
+-- name: service_requests
+-- Tickets as Open311 tells them; no words of people. The stored word of what is over is `closed`.
+SELECT t.id, t.code, t.state, t.opened_at, t.deadline_at, coalesce(e.at, t.opened_at) AS updated_at,
+       s.code AS site, s.name AS site_name, s.address, s.postal_code, s.latitude, s.longitude,
+       c.code AS charger, c.label, n.number, co.name AS company
+FROM ticket t
+JOIN site s ON s.id = t.site_id
+LEFT JOIN charger c ON c.id = t.charger_id
+LEFT JOIN connector n ON n.id = t.connector_id
+LEFT JOIN company co ON co.id = t.company_id
+LEFT JOIN LATERAL (SELECT max(at) AS at FROM ticket_entry x WHERE x.ticket_id = t.id) e ON true
+WHERE (%(ids)s::bigint[] IS NULL OR t.id = ANY(%(ids)s))
+  AND (%(from_at)s::timestamptz IS NULL OR t.opened_at >= %(from_at)s)
+  AND (%(to_at)s::timestamptz IS NULL OR t.opened_at <= %(to_at)s)
+  AND (%(codes)s::text[] IS NULL OR t.code = ANY(%(codes)s))
+  AND (%(closed)s::boolean IS NULL
+       OR (t.state IN ('verified', 'closed', 'rejected', 'merged')) = %(closed)s)
+ORDER BY t.opened_at DESC, t.id DESC LIMIT 1000;
+
+-- name: nearest_site
+-- The nearest site within so many metres (equirectangular: exact enough for such distances).
+SELECT id, code FROM (
+    SELECT id, code, 111195 * sqrt(
+        power(latitude - %(latitude)s, 2)
+        + power((longitude - %(longitude)s) * cos(radians(%(latitude)s)), 2)) AS metres
+    FROM site WHERE latitude IS NOT NULL AND longitude IS NOT NULL
+) d WHERE metres <= %(within)s ORDER BY metres, id LIMIT 1;
+
+-- name: address_id
+-- The place that stands behind an address_id: a charger's code, or else a site's.
+SELECT s.code AS site, c.code AS charger
+FROM site s LEFT JOIN charger c ON c.site_id = s.id AND c.code = %(code)s AND c.active
+WHERE c.id IS NOT NULL OR s.code = %(code)s
+ORDER BY c.id NULLS LAST LIMIT 1;
+
+-- name: busy_hours
+-- Of each hour of the local week: how long ports were in use, of all the time that they had.
+WITH zone AS (
+    SELECT s.id, a.timezone FROM site s
+    JOIN grid g ON g.id = s.grid_id JOIN area a ON a.id = g.area_id WHERE s.code = %(code)s
+), ports AS (
+    SELECT n.id FROM connector n JOIN charger c ON c.id = n.charger_id
+    WHERE c.site_id = (SELECT id FROM zone) AND n.active AND c.active
+), hours AS (
+    SELECT h AS begins, h + interval '1 hour' AS ends,
+           extract(isodow FROM h AT TIME ZONE z.timezone)::int AS weekday,
+           extract(hour FROM h AT TIME ZONE z.timezone)::int AS hour
+    FROM zone z, generate_series(%(from_at)s::timestamptz, %(to_at)s::timestamptz
+                                 - interval '1 hour', interval '1 hour') h
+), used AS (
+    SELECT u.connector_id, range_agg(tstzrange(u.started_at, u.ended_at)) AS during
+    FROM charging_session u
+    WHERE u.connector_id IN (SELECT id FROM ports) AND u.ended_at > u.started_at
+      AND u.ended_at > %(from_at)s AND u.started_at < %(to_at)s
+    GROUP BY u.connector_id
+), pieces AS (
+    SELECT h.weekday, h.hour, sum(extract(epoch FROM least(upper(r), h.ends)
+                                                   - greatest(lower(r), h.begins))) AS seconds
+    FROM used u CROSS JOIN LATERAL unnest(u.during) r
+    JOIN hours h ON h.begins < upper(r) AND h.ends > lower(r)
+    GROUP BY h.weekday, h.hour
+), known AS (
+    SELECT weekday, hour, count(*) AS times FROM hours GROUP BY weekday, hour
+)
+SELECT k.weekday, k.hour, k.times AS weeks,
+       coalesce(p.seconds / nullif(3600 * k.times * (SELECT count(*) FROM ports), 0), 0)::float8
+           AS busy
+FROM known k LEFT JOIN pieces p USING (weekday, hour)
+ORDER BY k.weekday, k.hour;
+
+-- name: history_begins
+-- Since when there have been sessions at this site.
+SELECT min(u.started_at) AS at
+FROM charging_session u
+JOIN connector n ON n.id = u.connector_id
+JOIN charger c ON c.id = n.charger_id
+JOIN site s ON s.id = c.site_id
+WHERE s.code = %(code)s;
+
+-- name: add_waiter
+INSERT INTO waiter (hash, site_id, since, expires_at)
+SELECT %(hash)s, id, %(now)s, %(expires_at)s FROM site WHERE code = %(code)s
+RETURNING site_id;
+
+-- name: waiter
+SELECT w.since, w.expires_at, w.free_at, w.expires_at <= %(now)s AS expired, s.code AS site,
+       s.name AS site_name, a.timezone,
+       (SELECT count(*) FROM port_now(%(now)s, %(stopping)s) p
+        WHERE p.site_id = s.id AND p.shown = 'free') AS free,
+       (SELECT count(*) FROM port_now(%(now)s, %(stopping)s) p WHERE p.site_id = s.id) AS ports
+FROM waiter w
+JOIN site s ON s.id = w.site_id
+JOIN grid g ON g.id = s.grid_id
+JOIN area a ON a.id = g.area_id
+WHERE w.hash = %(hash)s;
+
+-- name: waiter_hit
+UPDATE waiter SET free_at = %(now)s WHERE hash = %(hash)s AND free_at IS NULL RETURNING free_at;
+
+-- name: end_waiter
+DELETE FROM waiter WHERE hash = %(hash)s RETURNING hash;
+
+-- name: trim_waiters
+DELETE FROM waiter WHERE expires_at < %(before)s;
