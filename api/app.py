@@ -29,7 +29,9 @@ from api.admission import Bounded, admitted
 from api.context import SQL, Context
 from api.metrics import Measured, Metrics
 from api.opendata import install as opendata
+from api.pace import Paced
 from api.pages import install as pages
+from api.remembered import Memory, Remembered
 from pilewatch import __version__
 from pilewatch.clock import Clock, utc_now
 from pilewatch.policy import load_policy
@@ -45,7 +47,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     url = settings.database.url.get_secret_value()
     pool = open_pool(url, size=settings.database.pool_size, application="pilewatch api")
     newest = max(step.version for step in all_migrations())
-    streams = live.Live(url, clock, settings.api.max_streams)
+    memory = Memory()
+    streams = live.Live(url, clock, settings.api.max_streams, memory.forget_state)
     metrics = Metrics(pool, lambda: len(streams))
 
     @asynccontextmanager
@@ -73,7 +76,9 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     problems.install(app)
     opendata.install(app)
     document.install(app)
+    app.add_middleware(Remembered, memory=memory)
     app.add_middleware(Bounded)
+    app.add_middleware(Paced, settings=settings.api)
     app.add_middleware(Measured, metrics=metrics)
     routers = (
         *(routes.router, routes.orders, history.router, live.router),
