@@ -338,8 +338,8 @@ def let_out(id: Id, ask: Ask) -> Any:
     return row
 
 
-def _rows(ask: Asked, name: str, **values: Any) -> list[dict[str, Any]]:
-    return ask.db.execute(_SQL[name], {"now": ask.now, **values}).fetchall()
+def _rows(ask: Asked, query: str, /, **values: Any) -> list[dict[str, Any]]:
+    return ask.db.execute(_SQL[query], {"now": ask.now, **values}).fetchall()
 
 
 def _one(rows: list[dict[str, Any]], id: int) -> dict[str, Any]:
