@@ -17,6 +17,7 @@ from api.problems import Problem
 _PATIENCE_S = 10.0
 _LARGEST = 256 * 1024
 """Bytes of a body: far more than any order needs."""
+_PATHS = ("/api/", "/open311/")
 
 
 class Bounded:
@@ -27,7 +28,7 @@ class Bounded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and count what is read of it."""
-        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
+        if scope["type"] != "http" or not scope["path"].startswith(_PATHS):
             await self.app(scope, receive, send)
             return
         said = Headers(scope=scope).get("content-length", "")
