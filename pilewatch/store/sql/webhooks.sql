@@ -57,7 +57,7 @@ WHERE NOT EXISTS (
 -- name: subscribed_webhooks
 SELECT w.id, w.url, w.secret, w.topics, w.sites, c.code AS company
 FROM webhook w LEFT JOIN company c ON c.id = w.company_id
-WHERE w.active AND w.ended_at IS NULL ORDER BY w.id;
+WHERE w.ended_at IS NULL ORDER BY w.id;
 
 -- name: paused_webhooks
 SELECT id FROM webhook WHERE NOT active AND ended_at IS NULL;
