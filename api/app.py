@@ -66,6 +66,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         version=__version__,
         description="Charging piles, their faults, and the promises to repair them.",
         lifespan=lifespan,
+        generate_unique_id_function=document.operation_id,
     )
     policy = load_policy(settings.alerts.policy_file)
     for warning in policy.warnings(clock()):

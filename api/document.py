@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.context import SESSION_COOKIE
@@ -34,6 +35,12 @@ _SECURITY = {
         "description": "OCPI: `Token` and the party's token in Base64",
     },
 }
+
+
+def operation_id(route: APIRoute) -> str:
+    """What a generated client calls the operation: its subject and its function's name."""
+    subject = str(route.tags[0]).lower().replace(" ", "-") if route.tags else "page"
+    return f"{subject}-{route.name}".replace("_", "-")
 
 
 def install(app: FastAPI) -> None:

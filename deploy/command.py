@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 
+from deploy import openapi
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
 from pilewatch.store.migrate import MigrationError, all_migrations, migrate
@@ -64,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     add("ingest", _ingest, "take in what chargers say over MQTT")
     add("alerts", _alerts, "turn faults into incidents and tickets")
     add("api", _api, "answer people and programs over HTTP")
+    document = add("openapi", openapi.run, "the API's OpenAPI document, for clients")
+    document.add_argument("--out", type=Path, metavar="FILE", help="instead of printing it")
     add("status", _status, "what is up, and what waits; exit 1 if something is wrong")
     registry = commands.add_parser("registry", help="areas, grids, sites, chargers, connectors")
     inner = registry.add_subparsers(required=True, metavar="COMMAND")
