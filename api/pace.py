@@ -112,9 +112,9 @@ class Paced:
         await self.app(scope, receive, telling)
 
     def _address(self, scope: Scope, headers: Headers) -> str:
-        peer = scope["client"][0] if scope.get("client") else "unknown"
-        if not self._trusted:
-            return str(peer)
+        peer = str(scope["client"][0]) if scope.get("client") else "unknown"
+        if not self._trusted and ":" not in peer:
+            return peer
         forwarded = ",".join(headers.getlist("x-forwarded-for")) or None
         return client_address(peer, forwarded, self._trusted)
 
