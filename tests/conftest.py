@@ -18,6 +18,9 @@ from pilewatch.store.migrate import migrate
 from pilewatch.store.pool import Db, connect
 from tests.parts import Mosquitto, TimescaleServer, database_on, missing_part
 
+_UNSAFE = {"fsync": "off", "full_page_writes": "off"}
+"""Servers of the tests' session never outlive the machine."""
+
 
 def _need(what: str, reason: str | None) -> None:
     if reason is None:
@@ -39,7 +42,7 @@ def parts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres(parts_folder: Path) -> Iterator[EmbeddedPostgres]:
     """The session's plain PostgreSQL server."""
-    server = EmbeddedPostgres(parts_folder / "pg", settings={"fsync": "off"}).start()
+    server = EmbeddedPostgres(parts_folder / "pg", settings=_UNSAFE).start()
     yield server
     server.stop()
 
@@ -48,7 +51,7 @@ def postgres(parts_folder: Path) -> Iterator[EmbeddedPostgres]:
 def timescale(parts_folder: Path) -> Iterator[TimescaleServer]:
     """The session's TimescaleDB server."""
     _need("TimescaleDB", missing_part("timescale"))
-    server = TimescaleServer(parts_folder / "ts", settings={"fsync": "off"}).start()
+    server = TimescaleServer(parts_folder / "ts", settings=_UNSAFE).start()
     yield server
     server.stop()
 
@@ -106,7 +109,7 @@ def make_database(server_url: str) -> str:
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
                 (template,),
             )
-        db.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        db.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     return database_on(server_url, name)
 
 
