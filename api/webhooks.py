@@ -5,11 +5,11 @@ import secrets
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from api import models, problems
-from api.context import Ask, Asked, Paged, guard_cache
+from api.context import Ask, Asked, IfMatch, Paged, guard_cache
 from api.idempotency import OnceRoute, once
 from api.models import Listed, Moment
 from api.problems import Problem
@@ -27,7 +27,6 @@ orders = APIRouter(
 )
 _SQL = queries.load("webhooks")
 Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
-IfMatch = Annotated[str | None, Header(description="The ETag that was seen; 412 if it changed")]
 
 
 def _outside(url: str) -> str:

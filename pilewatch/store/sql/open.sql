@@ -5,17 +5,23 @@
 SELECT pg_advisory_xact_lock(hashtext('told'));
 
 -- name: tell_sites
--- A row for each site that is new or is not what was told before.
+-- A row for each site that is new or is not what was told before. Only these are written: to look is
+-- no work for the disk.
+WITH present AS (
+    SELECT s.id AS site_id,
+           sha256(convert_to(jsonb_build_array(s.code, s.name, s.address, s.latitude, s.longitude,
+               s.city, s.postal_code, s.opening_hours, a.name, a.timezone, co.name,
+               s.repair_phone)::text, 'UTF8')) AS told
+    FROM site s
+    JOIN grid g ON g.id = s.grid_id
+    JOIN area a ON a.id = g.area_id
+    LEFT JOIN company co ON co.id = s.company_id
+)
 INSERT INTO told_site AS t (site_id, told, updated_at)
-SELECT s.id, sha256(convert_to(jsonb_build_array(s.code, s.name, s.address, s.latitude,
-           s.longitude, s.city, s.postal_code, s.opening_hours, a.name, a.timezone, co.name,
-           s.repair_phone)::text, 'UTF8')), %(now)s
-FROM site s
-JOIN grid g ON g.id = s.grid_id
-JOIN area a ON a.id = g.area_id
-LEFT JOIN company co ON co.id = s.company_id
+SELECT p.site_id, p.told, %(now)s
+FROM present p LEFT JOIN told_site b ON b.site_id = p.site_id
+WHERE b.told IS DISTINCT FROM p.told
 ON CONFLICT (site_id) DO UPDATE SET told = excluded.told, updated_at = excluded.updated_at
-WHERE t.told <> excluded.told
 RETURNING site_id;
 
 -- name: tell_connectors
@@ -48,14 +54,13 @@ WITH present AS (
     LEFT JOIN connector_state st ON st.connector_id = n.id
 )
 INSERT INTO told_connector AS t (connector_id, site_id, status, told, equipped_at, updated_at)
-SELECT connector_id, site_id, status, told, %(now)s, %(now)s FROM present
+SELECT p.connector_id, p.site_id, p.status, p.told,
+       CASE WHEN b.told = p.told THEN b.equipped_at ELSE %(now)s END, %(now)s
+FROM present p LEFT JOIN told_connector b ON b.connector_id = p.connector_id
+WHERE (b.site_id, b.status, b.told) IS DISTINCT FROM (p.site_id, p.status, p.told)
 ON CONFLICT (connector_id) DO UPDATE SET
     site_id = excluded.site_id, status = excluded.status, told = excluded.told,
-    equipped_at = CASE WHEN t.told = excluded.told THEN t.equipped_at
-                       ELSE excluded.equipped_at END,
-    updated_at = excluded.updated_at
-WHERE (t.site_id, t.status, t.told)
-    IS DISTINCT FROM (excluded.site_id, excluded.status, excluded.told)
+    equipped_at = excluded.equipped_at, updated_at = excluded.updated_at
 RETURNING connector_id, site_id, status, equipped_at = updated_at AS whole;
 
 -- name: told_places
@@ -172,23 +177,26 @@ WITH zone AS (
     SELECT n.id FROM connector n JOIN charger c ON c.id = n.charger_id
     WHERE c.site_id = (SELECT id FROM zone) AND n.active AND c.active
 ), hours AS (
-    SELECT h AS begins, h + interval '1 hour' AS ends,
-           extract(isodow FROM h AT TIME ZONE z.timezone)::int AS weekday,
+    SELECT extract(isodow FROM h AT TIME ZONE z.timezone)::int AS weekday,
            extract(hour FROM h AT TIME ZONE z.timezone)::int AS hour
     FROM zone z, generate_series(%(from_at)s::timestamptz, %(to_at)s::timestamptz
                                  - interval '1 hour', interval '1 hour') h
 ), used AS (
-    SELECT u.connector_id, range_agg(tstzrange(u.started_at, u.ended_at)) AS during
+    SELECT range_agg(tstzrange(greatest(u.started_at, %(from_at)s), least(u.ended_at, %(to_at)s)))
+               AS during
     FROM charging_session u
     WHERE u.connector_id IN (SELECT id FROM ports) AND u.ended_at > u.started_at
       AND u.ended_at > %(from_at)s AND u.started_at < %(to_at)s
     GROUP BY u.connector_id
 ), pieces AS (
-    SELECT h.weekday, h.hour, sum(extract(epoch FROM least(upper(r), h.ends)
-                                                   - greatest(lower(r), h.begins))) AS seconds
-    FROM used u CROSS JOIN LATERAL unnest(u.during) r
-    JOIN hours h ON h.begins < upper(r) AND h.ends > lower(r)
-    GROUP BY h.weekday, h.hour
+    SELECT extract(isodow FROM h AT TIME ZONE z.timezone)::int AS weekday,
+           extract(hour FROM h AT TIME ZONE z.timezone)::int AS hour,
+           sum(extract(epoch FROM least(upper(r), h + interval '1 hour')
+                                  - greatest(lower(r), h))) AS seconds
+    FROM zone z CROSS JOIN used u CROSS JOIN LATERAL unnest(u.during) r
+    CROSS JOIN LATERAL generate_series(
+        date_trunc('hour', lower(r)), upper(r) - interval '1 microsecond', interval '1 hour') h
+    GROUP BY 1, 2
 ), known AS (
     SELECT weekday, hour, count(*) AS times FROM hours GROUP BY weekday, hour
 )
