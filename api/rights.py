@@ -24,7 +24,6 @@ RIGHTS: dict[str, frozenset[str]] = {
     "quarantine": frozenset({"operator", "admin"}),
     "deliveries": frozenset({"operator", "admin"}),
     "alertmanager": frozenset({"operator", "admin"}),
-    "open311": _STAFF,
     "webhooks": frozenset({"operator", "admin"}),
     "ocpi": frozenset({"admin"}),
 }

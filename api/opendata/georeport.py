@@ -22,8 +22,7 @@ from api.limits import count_about
 from api.opendata import markup
 from api.opendata.answers import documented, text
 from api.pages.words import Speech, language_of
-from api.people import Caller, caller_by_key
-from api.rights import RIGHTS
+from api.people import caller_by_key
 from pilewatch.faultcodes import FAULTS
 from pilewatch.store import queries
 from pilewatch.workflow.reports import file_report, report_by_receipt
@@ -451,7 +450,8 @@ def file(filing: Annotated[ServiceRequest, Form()], here: Asking) -> Response:
     own = ask.context.settings.open311.jurisdiction_id
     if filing.jurisdiction_id not in ("", own):
         raise here.refuse(404, f"jurisdiction_id: this is {own}")
-    _caller(here, filing.api_key)
+    if not filing.api_key or caller_by_key(ask.db, filing.api_key, ask.now) is None:
+        raise here.refuse(403, "api_key: a known key is needed")
     if filing.service_code not in FAULTS:
         raise here.refuse(400 if not filing.service_code else 404, "service_code: see services")
     if len(filing.description) > _LONGEST or "\0" in filing.description:
@@ -477,15 +477,6 @@ def file(filing: Annotated[ServiceRequest, Form()], here: Asking) -> Response:
         "service_request_id": str(filed.ticket_id),
     }
     return _answer("service_requests", "request", [row], here.format, 201)
-
-
-def _caller(here: Here, key: str) -> Caller:
-    if not key:
-        raise here.refuse(403, "api_key: a key is needed")
-    caller = caller_by_key(here.ask.db, key, here.ask.now)
-    if caller is None or caller.role not in RIGHTS["open311"]:
-        raise here.refuse(403, "api_key: unknown, ended, or without this right")
-    return caller
 
 
 def _find(here: Here, filing: ServiceRequest) -> Row:

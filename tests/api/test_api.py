@@ -116,6 +116,8 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
     "silence": ("DELETE", "/silences/{id}", None),
     "deliveries": ("GET", "/deliveries", None),
     "alertmanager": ("POST", "/alertmanager", {"version": "4", "alerts": []}),
+    "webhooks": ("GET", "/webhooks", None),
+    "ocpi": ("GET", "/ocpi-parties", None),
 }
 
 
