@@ -38,8 +38,9 @@ check: .venv/ready-dev ## style, types, floors, spelling and links of the docs
 	$(RUN)/codespell
 	$(RUN)/pytest -q tests/test_docs.py
 
-bench: .venv/ready-dev ## measure the ingester against bare references (needs mosquitto)
+bench: .venv/ready-dev ## measure ingester and API against bare references (needs mosquitto)
 	$(RUN)/python -m bench.ingest
+	$(RUN)/python -m bench.availability
 
 client: .venv/ready-dev ## make a typed Python client of the API in build/client
 	$(RUN)/pilewatch openapi --out build/openapi.json

@@ -76,13 +76,24 @@ def _answer(root: str, item: str, rows: list[Row], format: Format, status: int =
     return markup.answer(document, _XML, status)
 
 
+def _document(root: str, row: Mapping[str, Any]) -> Response:
+    document = _PLAIN.root(root)
+    _write(document, row)
+    return markup.answer(document, _XML)
+
+
 def _write(parent: Element, row: Mapping[str, Any]) -> None:
-    """Lists become an element each, named in the singular; nothing is an empty element."""
+    """Members of a list are an element each, named in the singular, or what their one word says;
+    nothing is an empty element."""
     for name, value in row.items():
         if isinstance(value, list):
             inner = _PLAIN.add(parent, name)
+            word = name.removesuffix("s")
             for one in value:
-                _write(_PLAIN.add(inner, name.removesuffix("s")), one)
+                if set(one) == {word}:
+                    _write(inner, one)
+                else:
+                    _write(_PLAIN.add(inner, word), one)
         else:
             said = str(value).lower() if isinstance(value, bool) else value
             _PLAIN.add(parent, name, said)
@@ -169,6 +180,35 @@ def _shown(
     return {"response_class": Response, **shown}
 
 
+_FORMATS = ("text/xml", "application/json")
+
+
+def _discovery(base: str, format: Format) -> Row:
+    endpoint = {
+        "specification": "http://wiki.open311.org/GeoReport_v2",
+        "url": f"{base}/open311/v2",
+        "changeset": "2026-05-01T08:00:00Z",
+        "type": "production",
+        "formats": [one if format == Format.JSON else {"format": one} for one in _FORMATS],
+    }
+    found = {"changeset": endpoint["changeset"], "contact": base, "key_service": base}
+    return {**found, "endpoints": [endpoint]}
+
+
+discovery_router = APIRouter(prefix="/open311", tags=["Open311"])
+
+
+@discovery_router.get(
+    "/discovery.{format}",
+    summary="Service discovery",
+    **_shown("discovery", None, _discovery("https://piles.example", Format.XML)),
+)
+def discovery(here: Asking) -> Response:
+    """Where GeoReport is, and in which formats (https://wiki.open311.org/Service_Discovery/)."""
+    found = _discovery(here.ask.context.settings.api.public_url.rstrip("/"), here.format)
+    return JSONResponse(found) if here.format == Format.JSON else _document("discovery", found)
+
+
 _SERVICE = {
     "service_code": "no-output",
     "service_name": "充不进电",
@@ -244,11 +284,7 @@ def definition(
         for order, (name, kind, words) in enumerate(_ATTRIBUTES, 1)
     ]
     row = {"service_code": code, "attributes": attributes}
-    if here.format == Format.JSON:
-        return JSONResponse(row)
-    document = _PLAIN.root("service_definition")
-    _write(document, row)
-    return markup.answer(document, _XML)
+    return JSONResponse(row) if here.format == Format.JSON else _document("service_definition", row)
 
 
 # --- what was reported

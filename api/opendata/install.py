@@ -6,7 +6,7 @@ from api.opendata import datex, feeds, geojson, georeport, ocpi
 
 ROUTERS: tuple[APIRouter, ...] = (
     *(geojson.router, feeds.router, datex.router),
-    *(ocpi.router, georeport.router, georeport.orders),
+    *(ocpi.router, georeport.discovery_router, georeport.router, georeport.orders),
 )
 
 

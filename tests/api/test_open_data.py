@@ -117,6 +117,13 @@ def report(world: World, format: str = "json", **fields: Any) -> Response:
 
 
 def test_services_and_their_definitions_come_in_both_formats(place: World) -> None:
+    [endpoint] = place.client.get("/open311/discovery.json").json()["endpoints"]
+    assert endpoint["url"].endswith("/open311/v2")
+    assert endpoint["formats"] == ["text/xml", "application/json"]
+    found = ElementTree.fromstring(place.client.get("/open311/discovery.xml").content)
+    assert found.tag == "discovery" and found.findtext("endpoints/endpoint/url") == endpoint["url"]
+    formats = [e.text for e in found.findall("endpoints/endpoint/formats/format")]
+    assert formats == endpoint["formats"]
     services = ask(place, "services.json", lang="en").json()
     jsonschema.validate(services, schemas.SERVICES)
     assert {one["service_code"] for one in services} == set(FAULTS)

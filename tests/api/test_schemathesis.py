@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 from pilewatch.store.pool import Db
 from tests.api.conftest import World
 
-EXAMPLES = int(os.environ.get("PILEWATCH_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("PILEWATCH_EXAMPLES", "4"))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
