@@ -6,7 +6,7 @@ RUN := .venv/bin
 PIP = $(RUN)/python -m pip install --disable-pip-version-check
 LOCK = $(if $(findstring dev,$*),requirements-dev.lock,requirements.lock)
 
-.PHONY: help demo test check bench client pictures parts lock clean
+.PHONY: help demo test check truth bench client pictures parts lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -37,6 +37,9 @@ check: .venv/ready-dev ## style, types, floors, spelling and links of the docs
 	$(RUN)/lint-imports
 	$(RUN)/codespell
 	$(RUN)/pytest -q tests/test_docs.py
+
+truth: .venv/ready-dev ## the truth suite: does every simulated fault get its one ticket? `SEEDS=1-20`
+	$(RUN)/python -m bench.truth --seeds $(or $(SEEDS),1-20)
 
 bench: .venv/ready-dev ## measure ingester and API against bare references (needs mosquitto)
 	$(RUN)/python -m bench.ingest

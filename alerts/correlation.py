@@ -1,14 +1,16 @@
 """Root cause over symptoms: when what several chargers share explains the fault of each. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from alerts.incidents import Key
+from alerts.incidents import Incident, Key, Phase
 from pilewatch.faultcodes import FAULTS
 from pilewatch.model import SubjectKind
 from pilewatch.policy import Correlation
 
 _SILENCE = FAULTS["power-loss"].family
 _SUPPLY = FAULTS["over-voltage"].family
+_AWAY_AT_TIMES = frozenset({"reboot-loop", "weak-signal", "flapping"})
 SHARED = (_SILENCE, _SUPPLY)
 """Fault families that chargers may have in common."""
 
@@ -59,11 +61,29 @@ def persists(parent: Key, ill: int, chargers: int, rule: Correlation) -> bool:
 
 
 def code_of(parent: Key, child_code: str) -> str:
-    """What the shared fault is called."""
-    if parent.family == _SUPPLY:
+    """What the shared fault is called: silence by what is silent, all else as each of them."""
+    if parent.family != _SILENCE:
         return child_code
     return "offline-gateway" if parent.subject_kind == SubjectKind.GATEWAY else "power-loss"
 
 
+def shared_by_ports(family: str, ill: int, ports: int) -> bool:
+    """All ports of a charger at once are the charger's fault; so are two on one breaker."""
+    if family in (_SUPPLY, FAULTS["flapping"].family, FAULTS["dead-available"].family):
+        return False
+    tripped = family == FAULTS["short-circuit"].family
+    return ports >= 2 and (ill >= ports or (tripped and ill >= 2))
+
+
 def _most(ill: int, chargers: int, rule: Correlation) -> bool:
     return ill >= rule.at_least and ill >= rule.share * chargers
+
+
+def excused(key: Key, live: Iterable[Incident]) -> bool:
+    """Whether a charger's silence is, for a while, what another fault of it looks like.
+
+    A controller that restarts, or a radio at its limit, is away for minutes again and again.
+    """
+    return key.family == _SILENCE and any(
+        other.phase == Phase.OPEN and other.code in _AWAY_AT_TIMES for other in live
+    )

@@ -10,9 +10,22 @@ import structlog
 
 from alerts import correlation
 from alerts.correlation import Near
-from alerts.detectors import alertmanager, controller, metering, reported, sessions, silence
+from alerts.detectors import (
+    alertmanager,
+    controller,
+    demand,
+    firmware,
+    flapping,
+    metering,
+    reported,
+    session_meter,
+    sessions,
+    silence,
+)
+from alerts.detectors.demand import Idle
 from alerts.detectors.event import Event
 from alerts.detectors.metering import Reading
+from alerts.detectors.session_meter import Metered
 from alerts.detectors.sessions import Session
 from alerts.incidents import (
     Finding,
@@ -26,14 +39,21 @@ from alerts.incidents import (
     see,
 )
 from alerts.ledger import SQL, Ledger, incident_from
-from pilewatch.faultcodes import FAULTS
+from pilewatch.faultcodes import FAULTS, explains
 from pilewatch.model import SubjectKind
 from pilewatch.policy import Correlation, Policy
 from pilewatch.store.pool import Db
 from pilewatch.workflow.desk import ENGINE, Subject, act, get_ticket, open_ticket
 from pilewatch.workflow.downtime import end_plan, ended_plans, plan_incident
 from pilewatch.workflow.escalation import sweep_promises
-from pilewatch.workflow.tickets import LIVE, Comment, ReturnClaim, TicketState
+from pilewatch.workflow.tickets import (
+    LIVE,
+    POSSIBLE,
+    Comment,
+    Merge,
+    ReturnClaim,
+    TicketState,
+)
 from pilewatch.workflow.verification import sweep_repaired
 
 _LOG = structlog.get_logger()
@@ -112,10 +132,13 @@ class _Turn:
         self.ledger = Ledger(db)
         self._sessions: dict[int, list[Session]] = {}
         self._boots: dict[int, list[datetime]] = {}
+        self._swings: dict[int, list[datetime]] = {}
+        self._metered: dict[int, list[Metered]] = {}
 
     def read(self, events: list[Event]) -> None:
         """What the detectors want to know of these events' chargers, in one query for each."""
         self.ledger.read_chargers(event.charger_id for event in events)
+        self._read_session_meters(events)
         ended = sorted({e.charger_id for e in events if e.kind == "connector.session"})
         if ended:
             since = self.now - 2 * timedelta(seconds=self.policy.sessions.window_s)
@@ -129,17 +152,65 @@ class _Turn:
             for row in self.db.execute(SQL["boots_of_chargers"], values):
                 self._boots.setdefault(row["charger_id"], []).append(row["observed_at"])
 
+        self._read_swings(events)
+
+    def _read_swings(self, events: list[Event]) -> None:
+        swung = [e for e in events if e.kind == "connector.status" and flapping.is_swing(e)]
+        if swung:
+            since = min(e.observed_at for e in swung)
+            since -= timedelta(seconds=self.policy.flapping.window_s)
+            values = {"ids": sorted({e.connector_id or 0 for e in swung}), "since": since}
+            for row in self.db.execute(SQL["swings_of_connectors"], values):
+                self._swings.setdefault(row["connector_id"], []).append(row["observed_at"])
+
+    def _read_session_meters(self, events: list[Event]) -> None:
+        """Sum up the meter's values of sessions that ended, once, and read those before them."""
+        ended = [
+            e for e in events
+            if e.kind == "connector.session" and e.payload.get("phase") == "ended"
+        ]  # fmt: skip
+        if not ended:
+            return
+        values = {
+            "connectors": [e.connector_id for e in ended],
+            "sessions": [e.payload.get("sessionId") for e in ended],
+        }
+        self.db.execute(SQL["keep_session_meters"], values)
+        limits = {
+            "chargers": sorted({e.charger_id for e in ended}),
+            "limit": self.policy.session_meters.looked_back,
+        }
+        for row in self.db.execute(SQL["session_meters"], limits):
+            self._metered.setdefault(row["charger_id"], []).append(Metered(**row))
+
     def _detect(self, event: Event, live: list[Incident]) -> list[Finding]:
         """All detectors over one event; `live` are its charger's and connector's incidents."""
         history = self._sessions.get(event.charger_id, [])
         boots = self._boots.get(event.charger_id, [])
+        swings = self._swings.get(event.connector_id or 0, [])
         return [
+            *flapping.flapping(event, swings, self.policy.flapping),
             *reported.reported_faults(event, live),
             *silence.charger_silence(event),
             *sessions.session_faults(event, history, self.policy.sessions),
             *controller.reboot_loop(event, boots, self.policy.controller),
             *controller.wrong_clock(event),
             *alertmanager.outside_alerts(event, live),
+            *self._session_meters(event),
+        ]
+
+    def _session_meters(self, event: Event) -> list[Finding]:
+        if event.kind != "connector.session" or event.payload.get("phase") != "ended":
+            return []
+        of_charger = [
+            m for m in self._metered.get(event.charger_id, []) if m.ended_at <= event.observed_at
+        ]
+        of_port = [m for m in of_charger if m.connector_id == event.connector_id]
+        latest = sorted(of_charger, key=lambda m: m.ended_at, reverse=True)
+        at, rule = event.received_at, self.policy.session_meters
+        return [
+            *session_meter.session_meter_faults(of_port, at, rule),
+            *firmware.changed_behaviour(latest, at, self.policy.firmware),
         ]
 
     def digest(self, event: Event) -> None:
@@ -148,7 +219,15 @@ class _Turn:
         if event.connector_id is not None:
             live = live + self.ledger.at(SubjectKind.CONNECTOR, event.connector_id)
         for finding in self._detect(event, live):
-            self.consider(finding, event.charger_id or None)
+            if self._may_speak(finding):
+                self.consider(finding, event.charger_id or None)
+
+    def _may_speak(self, finding: Finding) -> bool:
+        """A detector withdraws only what it found itself."""
+        if finding.present or finding.detector in (reported.REPORTED, silence.SILENCE):
+            return True
+        incident = self.ledger.find(finding.key)
+        return incident is not None and incident.detector == finding.detector
 
     def consider(self, finding: Finding, charger_id: int | None = None) -> None:
         """Let time pass up to the finding, then let the incident see it."""
@@ -169,6 +248,11 @@ class _Turn:
             parent = self.db.execute(SQL["live_parent_of"], values).fetchone()
             if parent is not None:
                 self.ledger.write(join_parent(incident, parent["id"]))
+        elif finding.key.subject_kind == SubjectKind.CONNECTOR:
+            values = {"connector_id": finding.key.subject_id, "family": finding.key.family}
+            parent = self.db.execute(SQL["live_parent_of_port"], values).fetchone()
+            if parent is not None:
+                self.ledger.write(join_parent(incident, parent["id"]))
 
     def let_time_pass(self, until: datetime) -> None:
         """Everything whose time has come by `until`."""
@@ -184,7 +268,9 @@ class _Turn:
         """What no event tells, found by the database in whole sets."""
         self._listen()
         self._read_meters()
+        self._look_at_phases()
         self._look_at_controllers()
+        self._look_at_demand()
         self._judge_parents()
         self._end_plans()
 
@@ -248,8 +334,42 @@ class _Turn:
             for finding in metering.meter_faults(Reading(**row), live, self.now, limits):
                 self.consider(finding, row["charger_id"])
 
+    def _look_at_phases(self) -> None:
+        values = {"now": self.now, "nominal_v": self.policy.limits.nominal_v}
+        for row in self.db.execute(SQL["dead_phases"], values).fetchall():
+            finding = metering.phase_loss(
+                row["charger_id"], self.now, lost=row["lost"], ports=row["ports"]
+            )
+            incident = self.ledger.find(finding.key)
+            seen = incident is not None and not incident.quiet
+            if row["lost"] != seen and self._may_speak(finding):
+                self.consider(finding)
+
+    def _look_at_demand(self) -> None:
+        """Another slice of the ports each minute, so that all are looked at once an hour."""
+        rule = self.policy.demand
+        values = {
+            "now": self.now,
+            "slices": 60,
+            "slice": self.now.minute,
+            **msgspec.structs.asdict(rule),
+        }
+        idle = [Idle(**row) for row in self.db.execute(SQL["unused_connectors"], values)]
+        for finding in demand.vanished_demand(idle, self.now, rule):
+            self.consider(finding)
+        for row in self.db.execute(SQL["used_again"]).fetchall():
+            self.consider(demand.used_again(row["connector_id"], self.now))
+        window = {"now": self.now, "window_s": self.policy.flapping.window_s}
+        for row in self.db.execute(SQL["steady_connectors"], window).fetchall():
+            self.consider(flapping.steady(row["connector_id"], self.now))
+
     def _look_at_controllers(self) -> None:
         rule = self.policy.controller
+        lags = {"now": self.now, "limit": rule.clock_lag_s, "mine": controller.CLOCK_LAG}
+        for row in self.db.execute(SQL["clock_lags"], lags).fetchall():
+            self.consider(
+                controller.lagging_clock(row["charger_id"], self.now, row["clock_lag_s"], rule)
+            )
         values = {
             "now": self.now,
             "limit": rule.rssi_dbm,
@@ -282,19 +402,46 @@ class _Turn:
                     )
                 )
 
+        for row in self.db.execute(SQL["port_parents"]).fetchall():
+            parent = self.ledger.keep(incident_from(row))
+            if (row["ill"] > 0) == parent.quiet:
+                present = row["ill"] > 0
+                ills = {"ill": row["ill"]}
+                self.consider(
+                    Finding(
+                        parent.key,
+                        parent.detector,
+                        parent.code,
+                        present=present,
+                        at=self.now,
+                        evidence=ills,
+                    )
+                )
+
     # --- consequences
 
     def _move(self, before: Incident, after: Incident) -> Incident:
         if after is before:
             return before
         if before.phase == Phase.PENDING and after.phase == Phase.OPEN:
-            return self._open(after)
+            return self._wait_longer(before) or self._open(after)
         after = self.ledger.write(after)
         if after.phase == Phase.CLEARED:
             self._cleared(after)
         elif after.severity < before.severity and after.ticket_id is not None:
             self._to_ticket(after)
         return after
+
+    def _wait_longer(self, pending: Incident) -> Incident | None:
+        """The same incident with a later hour, where another fault explains it until then."""
+        later = pending.started_at + timedelta(seconds=self._rule.excused_s)
+        charger = pending.key.subject_kind == SubjectKind.CHARGER and pending.key.subject_id
+        if not charger or pending.due_at is None or pending.due_at >= later:
+            return None
+        self.ledger.read_chargers([charger])
+        if not correlation.excused(pending.key, self.ledger.at(SubjectKind.CHARGER, charger)):
+            return None
+        return self.ledger.write(replace(pending, due_at=later))
 
     def _open(self, incident: Incident) -> Incident:
         if correlation.may_be_shared(incident.key):
@@ -304,6 +451,17 @@ class _Turn:
             cause = near and correlation.shared_cause(incident.key, Near(**near), self._rule)
             if cause:
                 return self._correlate(incident, cause)
+        elif incident.key.subject_kind == SubjectKind.CONNECTOR:
+            values = {
+                "connector_id": incident.key.subject_id,
+                "family": incident.key.family,
+            }
+            ports = self.db.execute(SQL["ports_of_charger_like"], values).fetchone()
+            if ports and correlation.shared_by_ports(
+                incident.key.family, ports["ill"], ports["ports"]
+            ):
+                charger = Key(SubjectKind.CHARGER, ports["charger_id"], incident.key.family)
+                return self._correlate(incident, charger)
         return self._announce(self.ledger.write(incident))
 
     def _announce(self, incident: Incident, at: datetime | None = None) -> Incident:
@@ -328,7 +486,9 @@ class _Turn:
             parent = self.ledger.write(
                 Incident(
                     key=key,
-                    detector=incident.detector,
+                    detector=(
+                        "ports" if key.subject_kind == SubjectKind.CHARGER else incident.detector
+                    ),
                     code=code,
                     severity=FAULTS[code].severity,
                     phase=Phase.OPEN,
@@ -344,12 +504,44 @@ class _Turn:
             "subject_id": key.subject_id,
             "family": key.family,
         }
-        for row in self.db.execute(SQL["children_of"], values).fetchall():
+        of_ports = key.subject_kind == SubjectKind.CHARGER
+        name = "children_of_charger" if of_ports else "children_of"
+        for row in self.db.execute(SQL[name], values).fetchall():
             child = self.ledger.keep(incident_from(row))
-            self.ledger.write(join_parent(child, parent.id))
+            if child.ticket_id is not None and parent.ticket_id is not None:
+                self._merge(child.ticket_id, parent.ticket_id)
+                child = self.ledger.find(child.key) or child
+            if child.id != incident.id:
+                self.ledger.write(join_parent(child, parent.id))
         return self.ledger.write(join_parent(replace(incident, opened_at=None), parent.id))
 
+    def _merge(self, ticket_id: int, into: int) -> None:
+        """The narrower matter goes on in the wider one, unless someone already works on it."""
+        ticket = get_ticket(self.db, ticket_id)
+        if ticket_id != into and ticket.state in POSSIBLE[Merge]:
+            act(self.db, self.policy, self.now, ticket_id, Merge(into), ENGINE)
+            self.ledger.moved(ticket_id, into)
+
     def _to_ticket(self, incident: Incident) -> Incident:
+        subject = {
+            "subject_kind": incident.key.subject_kind.value,
+            "subject_id": incident.key.subject_id,
+        }
+        near = self.db.execute(SQL["tickets_near"], subject).fetchall()
+        for row in near:
+            if row["above"] and explains(row["code"], incident.code):
+                said = {"incident": incident.id, "code": incident.code}
+                joined = Comment(None, "joined", said)
+                act(self.db, self.policy, self.now, row["id"], joined, ENGINE)
+                return self.ledger.write(replace(incident, ticket_id=row["id"]))
+        incident = self._own_ticket(incident)
+        assert incident.ticket_id is not None
+        for row in near:
+            if row["below"] and explains(incident.code, row["code"]):
+                self._merge(row["id"], incident.ticket_id)
+        return incident
+
+    def _own_ticket(self, incident: Incident) -> Incident:
         opened = open_ticket(
             self.db,
             self.policy,
@@ -383,7 +575,7 @@ class _Turn:
                 act(self.db, self.policy, self.now, ticket.id, gone, ENGINE)
         if incident.parent_id is None and incident.ticket_id is not None:
             self.ledger.tell(incident, "cleared", self.now)
-        if incident.key.subject_kind in (SubjectKind.GATEWAY, SubjectKind.SITE):
+        if incident.key.subject_kind != SubjectKind.CONNECTOR:
             for row in self.db.execute(SQL["members"], {"parent_id": incident.id}).fetchall():
                 child = self.ledger.keep(incident_from(row))
                 self._move(child, release(child, self.now, self.policy))

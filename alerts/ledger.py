@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -94,6 +95,12 @@ class Ledger:
             SQL["notify"], {"channel": "pilewatch_incident", "payload": str(incident.id)}
         )
         return incident
+
+    def moved(self, ticket_id: int, into: int) -> None:
+        """The ticket was merged, and its incidents with it: what is remembered follows."""
+        for key, incident in self._live.items():
+            if incident.ticket_id == ticket_id:
+                self._live[key] = replace(incident, ticket_id=into)
 
     def tell(self, incident: Incident, word: str, now: datetime) -> None:
         """A notification about the incident, with a key of its own for each turn of events."""

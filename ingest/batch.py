@@ -79,6 +79,7 @@ class _ChargerNews:
     uptime_s: float | None = None
     rssi_dbm: float | None = None
     clock_fault: int | None = None
+    clock_lag_s: float | None = None
 
     def row(self, charger_id: int) -> Row:
         texts = (self.online.get(k) for k in ("bootId", "firmware", "vendor", "model"))
@@ -95,6 +96,7 @@ class _ChargerNews:
             self.uptime_s,
             self.rssi_dbm,
             self.clock_fault,
+            self.clock_lag_s,
         )
 
 
@@ -245,6 +247,7 @@ class BatchBuilder:
             data = said.data or {}
             news.uptime_s = _number(data.get("uptimeS"))
             news.rssi_dbm = _number(data.get("rssiDbm"))
+            news.clock_lag_s = (received - observed) / 1e6
             if said.confirms_all:
                 news.confirmed = received
         elif said.kind == Kind.ONLINE and (news.booted is None or observed >= news.booted):

@@ -90,3 +90,31 @@ FAULTS: dict[str, Fault] = {row.code: row for row in _ROWS}
 
 UNMAPPED = "internal-error"
 """The code that stands for a maker's own code without a mapping: shown, never dropped."""
+
+_VAGUE = frozenset(
+    {"no-output", "dead-available", "jammed-socket", "plug-sensor", "internal-error"}
+)
+_SYMPTOM = frozenset({"plug-broken", "auth-refused", "derated", "relay-open", "over-current"})
+_DISTURBING = frozenset(
+    {"phase-loss", "under-voltage", "flapping", "firmware-fault", "blocked", "reader-failure",
+     "meter-failure", "meter-backwards", "ev-comms"}
+)  # fmt: skip
+"""Faults that spoil sessions although the port is not out of order."""
+
+
+def explains(cause: str, symptom: str) -> bool:
+    """Whether a ticket about `cause`, at the same place or above, speaks of `symptom` too.
+
+    Vague words (nothing comes out, nobody comes) are explained by everything more precise that
+    stops or spoils sessions; symptoms by all but vague words and other symptoms. Danger to people
+    is explained by nothing but fire, which heats everything.
+    """
+    if FAULTS[cause].family == FAULTS[symptom].family and cause != symptom:
+        return symptom in _VAGUE and cause not in _VAGUE
+    if (cause, symptom) == ("smoke-fire", "over-temperature"):
+        return True
+    if symptom not in _VAGUE | _SYMPTOM or cause in _VAGUE:
+        return False
+    if symptom in _SYMPTOM and cause in _SYMPTOM:
+        return False
+    return FAULTS[cause].effect == "out-of-order" or cause in _DISTURBING

@@ -33,7 +33,8 @@ class Debounce(Struct, frozen=True, forbid_unknown_fields=True):
     people_s: Seconds = 2
     reported_s: Seconds = 10
     silence_s: Seconds = 60
-    stale_s: Seconds = 60
+    stale_s: Seconds = 120
+    clock_s: Seconds = 120
     clear_s: Seconds = 60
     by_code: dict[str, Seconds] = {}
 
@@ -43,6 +44,8 @@ class Correlation(Struct, frozen=True, forbid_unknown_fields=True):
 
     share: Share = 0.8
     at_least: Annotated[int, Meta(ge=2)] = 2
+    excused_s: Annotated[float, Meta(ge=0)] = 1800.0
+    """So long a restarting or ill-connected charger may be silent before that is a fault too."""
 
 
 class Hours(Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,7 +112,7 @@ class Sessions(Struct, frozen=True, forbid_unknown_fields=True):
     """When sessions in a row show a fault (plug-broken, no-output, auth-refused)."""
 
     in_a_row: Annotated[int, Meta(ge=2, le=50)] = 3
-    window_s: Annotated[float, Meta(gt=0)] = 6 * 3600
+    window_s: Annotated[float, Meta(gt=0)] = 3 * 86400
     delivered_wh: Annotated[float, Meta(gt=0)] = 5
     brief_s: Annotated[float, Meta(gt=0)] = 60
     refused_in_a_row: Annotated[int, Meta(ge=2, le=50)] = 4
@@ -125,6 +128,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     temperature_c: Annotated[float, Meta(gt=0)] = 80
     residual_current_ma: Annotated[float, Meta(gt=0)] = 30
     unasked_w: Annotated[float, Meta(gt=0)] = 15
+    unasked_s: Annotated[float, Meta(ge=0)] = 60
 
 
 class Controller(Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,6 +137,58 @@ class Controller(Struct, frozen=True, forbid_unknown_fields=True):
     boots: Annotated[int, Meta(ge=1)] = 3
     boots_within_s: Annotated[float, Meta(gt=0)] = 1800
     rssi_dbm: Annotated[float, Meta(lt=0)] = -100
+    clock_lag_s: Annotated[float, Meta(gt=0)] = 300
+
+
+class SessionMeters(Struct, frozen=True, forbid_unknown_fields=True):
+    """When the meter's values over whole sessions show a fault; see docs/detectors."""
+
+    looked_back: Annotated[int, Meta(ge=2, le=200)] = 60
+    judged_s: Annotated[float, Meta(gt=0)] = 120
+    absurd: Annotated[int, Meta(ge=1)] = 2
+    alike: Annotated[int, Meta(ge=3)] = 8
+    falls: Annotated[int, Meta(ge=1)] = 2
+    mismatch_wh: Annotated[float, Meta(gt=0)] = 1000
+    mismatch: Share = 0.05
+    currentless: Annotated[int, Meta(ge=1)] = 2
+    unanswered: Annotated[int, Meta(ge=2)] = 3
+    brief_s: Annotated[float, Meta(gt=0)] = 45
+    cap_of: Annotated[int, Meta(ge=3)] = 15
+    cap_sessions: Annotated[int, Meta(ge=2)] = 5
+    cap_within: Share = 0.01
+    cap_share: Share = 0.9
+    drift: Annotated[float, Meta(gt=1)] = 1.5
+    drift_sessions: Annotated[int, Meta(ge=2)] = 4
+    drift_noise_k: Annotated[float, Meta(gt=0)] = 0.5
+
+
+class Flapping(Struct, frozen=True, forbid_unknown_fields=True):
+    """More than `changes` between faulted and healthy within the window are one fault."""
+
+    changes: Annotated[int, Meta(ge=2)] = 6
+    window_s: Annotated[float, Meta(gt=0)] = 3600
+
+
+class Demand(Struct, frozen=True, forbid_unknown_fields=True):
+    """When an unused port is dead: so many sessions were to be expected by its neighbours'.
+
+    The history that it is compared with reaches back `history_s` before its last session.
+    """
+
+    expected: Annotated[float, Meta(gt=0)] = 14
+    known_sessions: Annotated[int, Meta(ge=1)] = 10
+    history_s: Annotated[float, Meta(gt=0)] = 14 * 86400
+    rest_s: Annotated[float, Meta(gt=0)] = 6 * 3600
+    """A port used within so long is not looked at."""
+
+
+class Firmware(Struct, frozen=True, forbid_unknown_fields=True):
+    """When an update broke sessions: `broken` of them at least, and more than `share`."""
+
+    broken: Annotated[int, Meta(ge=2)] = 4
+    broken_s: Annotated[float, Meta(gt=0)] = 360
+    share: Share = 0.35
+    well: Annotated[int, Meta(ge=2)] = 6
 
 
 class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -166,6 +222,10 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     sessions: Sessions = Sessions()
     limits: Limits = Limits()
     controller: Controller = Controller()
+    session_meters: SessionMeters = SessionMeters()
+    flapping: Flapping = Flapping()
+    demand: Demand = Demand()
+    firmware: Firmware = Firmware()
     delivery: Delivery = Delivery()
     reports: Reports = Reports()
 
@@ -178,6 +238,8 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
                 seconds = waits.people_s
             elif fault.code == "silent-port":
                 seconds = waits.stale_s
+            elif fault.code == "clock-wrong":
+                seconds = waits.clock_s
             elif fault.family == "silence":
                 seconds = waits.silence_s
             else:

@@ -207,7 +207,8 @@ def _heartbeat(m: _Heartbeat, c: _Common) -> list[Observation]:
         redelivered=c.redelivered,
         digest=c.digest,
         data={"uptimeS": m.uptime_s, "rssiDbm": m.rssi_dbm, "connectors": len(named)},
-        confirms_all=not named,
+        # An empty list leaves out every port, as the board that has lost its only one sends it.
+        confirms_all=m.connectors is None,
     )
     return [beat] + [
         Observation(

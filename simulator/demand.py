@@ -93,7 +93,8 @@ def next_visit(
     t = after
     while True:  # thinning: candidates at the peak's rate, kept by the hour's weight
         t += rng.expovariate(rate)
-        if rng.random() * peak <= use.hours[int(calendar.hour(t)) % 24]:
+        share = use.quiet_share if calendar.day(t) in use.quiet_days else 1.0
+        if rng.random() * peak <= share * use.hours[int(calendar.hour(t)) % 24]:
             return t, draw_visit(use, rng, number)
 
 

@@ -49,6 +49,9 @@ class Use(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     power_w: tuple[Positive, Positive] = (120, 420)
     stay: tuple[Seconds, Seconds] = (Seconds(120), Seconds(3600))
     """How long the plug stays in after the session."""
+    quiet_days: tuple[Annotated[int, Meta(ge=0)], ...] = ()
+    """Local days since the start's on which only `quiet_share` of the visits happen: holidays."""
+    quiet_share: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
 
 _EVENING = [3, 2, 1, 1, 1, 1, 2, 4, 5, 4, 3, 3, 4, 4, 3, 3, 4, 6, 9, 12, 12, 10, 8, 5]

@@ -11,6 +11,7 @@ from pilewatch.model import SubjectKind
 from pilewatch.policy import Controller
 
 CONTROLLER = "controller"
+CLOCK_LAG = "clock-lag"
 
 
 def reboot_loop(event: Event, boots: Sequence[datetime], rule: Controller) -> list[Finding]:
@@ -33,6 +34,17 @@ def wrong_clock(event: Event) -> list[Finding]:
     if event.kind != "charger.clock":
         return []
     return [_finding("clock-wrong", event.charger_id, event.received_at, True, {})]
+
+
+def lagging_clock(charger_id: int, at: datetime, lag_s: float, rule: Controller) -> Finding:
+    """A heartbeat's own time against ours at its arrival: heartbeats are never kept for later.
+
+    May be wrong for a moment while a backlog is read; the debounce outlasts it.
+    """
+    present = abs(lag_s) > rule.clock_lag_s
+    key = Key(SubjectKind.CHARGER, charger_id, FAULTS["clock-wrong"].family)
+    evidence = {"lag_s": round(lag_s), "limit_s": rule.clock_lag_s}
+    return Finding(key, CLOCK_LAG, "clock-wrong", present=present, at=at, evidence=evidence)
 
 
 def controller_gone(code: str, charger_id: int, at: datetime) -> Finding:

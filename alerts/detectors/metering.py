@@ -11,6 +11,7 @@ from pilewatch.model import Status, SubjectKind
 from pilewatch.policy import Limits
 
 METERING = "metering"
+PHASES = "phases"
 _NOT_IN_USE = frozenset({Status.AVAILABLE, Status.FINISHING, Status.RESERVED, Status.UNAVAILABLE})
 _SETTLED = timedelta(seconds=3)
 """A meter value this much younger than the status no longer speaks of the session before it."""
@@ -32,6 +33,9 @@ class Reading:
     temperature_c: float | None
     residual_current_ma: float | None
     max_power_w: float | None
+    rise_wh: float | None = None
+    span_s: float | None = None
+    """Register and time over which power has flowed since the status was said."""
 
 
 def meter_faults(
@@ -54,6 +58,16 @@ def meter_faults(
     return [*new, *kept]
 
 
+def phase_loss(charger_id: int, at: datetime, *, lost: bool, ports: list[int]) -> Finding:
+    """Ports of a site without voltage beside ports with it, and no port complains: a phase.
+
+    Found by the sweep (`dead_phases`). May be wrong where two breakers tripped unsaid.
+    """
+    key = Key(SubjectKind.CHARGER, charger_id, FAULTS["phase-loss"].family)
+    evidence = {"dead_ports": ports}
+    return Finding(key, PHASES, "phase-loss", present=lost, at=at, evidence=evidence)
+
+
 _JUDGED = {
     "relay-welded": "power_w",
     "over-voltage": "voltage_v",
@@ -65,6 +79,8 @@ _JUDGED = {
 
 
 def _broken(reading: Reading, at: datetime, limits: Limits) -> Iterator[Finding]:
+    if _absurd(reading):
+        return
     volts, amperes = reading.voltage_v, reading.current_a
     if volts is not None and volts > limits.nominal_v * (1 + limits.over_voltage):
         yield _said(
@@ -92,7 +108,17 @@ def _flows_unasked(reading: Reading, limits: Limits) -> bool:
     """Power at an outlet that says it is not in use, measured after it has said so."""
     if reading.power_w is None or reading.power_w < limits.unasked_w or not reading.status_at:
         return False
-    return reading.status in _NOT_IN_USE and reading.meter_at >= reading.status_at + _SETTLED
+    if reading.status not in _NOT_IN_USE or reading.meter_at < reading.status_at + _SETTLED:
+        return False
+    # One value may have overtaken the status of its session; a register that stands is frozen.
+    return (reading.span_s or 0) >= limits.unasked_s and (reading.rise_wh or 0) > 0
+
+
+def _absurd(reading: Reading) -> bool:
+    """What no outlet can measure is the meter's fault, and `session_meter` says so."""
+    most = 20 * (reading.max_power_w or 50_000)
+    watts, amperes = reading.power_w or 0.0, reading.current_a or 0.0
+    return watts < -50 or watts > most or amperes < -1 or amperes > most / 100
 
 
 def _said(code: str, reading: Reading, at: datetime, value: float, limit: float) -> Finding:

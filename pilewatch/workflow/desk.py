@@ -80,8 +80,11 @@ def open_ticket(
     actor: Actor,
     note: str | None = None,
     data: Mapping[str, Any] | None = None,
+    severity: int | None = None,
 ) -> Opened:
     """Open a ticket, or join the live one of this subject and fault family.
+
+    `severity` where it is not the fault's own, because somebody is only asked to look.
 
     A join leaves an entry on the timeline, and a worse code raises severity and deadline.
     """
@@ -89,7 +92,7 @@ def open_ticket(
     place = db.execute(_SQL[f"subject_of_{subject.kind}"], {"id": subject.id}).fetchone()
     if place is None:
         raise NotFound(f"{subject.kind} {subject.id}")
-    values = _values(_fresh(db, policy, now, subject, code, place), policy)
+    values = _values(_fresh(db, policy, now, subject, code, place, severity), policy)
     while True:
         made = db.execute(_SQL["open_ticket"], values).fetchone()
         if made is not None:
@@ -102,25 +105,32 @@ def open_ticket(
         ticket = get_ticket(db, live["id"])
         if ticket.state not in tickets.LIVE:
             continue
-        _join(db, policy, now, ticket, fault.code, actor, note, data)
+        _join(db, policy, now, ticket, fault.code, severity, actor, note, data)
         return Opened(ticket.id, created=False)
 
 
 def _fresh(
-    db: Db, policy: Policy, now: datetime, subject: Subject, code: str, place: Mapping[str, Any]
+    db: Db,
+    policy: Policy,
+    now: datetime,
+    subject: Subject,
+    code: str,
+    place: Mapping[str, Any],
+    severity: int | None,
 ) -> Ticket:
     """The ticket as it will be opened, with what is promised at its place."""
     fault = FAULTS[code]
+    severity = severity or fault.severity
     area = db.execute(_SQL["area_of_site"], place).fetchone()
     assert area is not None
     zone = ZoneInfo(area["timezone"])
     return Ticket(
         **{"id": 0, **place, **area, "subject_kind": subject.kind.value},
-        **tickets.promised(policy, fault.severity, now, area["area"], zone),
+        **tickets.promised(policy, severity, now, area["area"], zone),
         state=TicketState.OPEN,
         code=code,
         family=fault.family,
-        severity=fault.severity,
+        severity=severity,
         opened_at=now,
         clock_at=now,
     )
@@ -143,14 +153,16 @@ def _join(
     now: datetime,
     ticket: Ticket,
     code: str,
+    severity: int | None,
     actor: Actor,
     note: str | None,
     data: Mapping[str, Any] | None,
 ) -> None:
     said = {"code": code, **(data or {})}
     act(db, policy, now, ticket.id, Comment(note, "joined", said), actor)
-    if FAULTS[code].severity < ticket.severity:
-        worse = tickets.Worsen(code, FAULTS[code].severity)
+    severity = severity or FAULTS[code].severity
+    if severity < ticket.severity:
+        worse = tickets.Worsen(code, severity)
         act(db, policy, now, ticket.id, worse, actor)
 
 

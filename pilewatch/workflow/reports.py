@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from pilewatch.faultcodes import FAULTS
+from pilewatch.faultcodes import FAULTS, explains
 from pilewatch.model import SubjectKind
 from pilewatch.policy import Policy
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
 from pilewatch.workflow.desk import RESIDENT, Subject, act, get_ticket, open_ticket
-from pilewatch.workflow.tickets import Comment, Reopen, Ticket, TicketState
+from pilewatch.workflow.tickets import LIVE, Comment, Reopen, Ticket, TicketState, Worsen
+from pilewatch.workflow.witnesses import RECENT, Telemetry, Weighed, Witnesses, weigh
 
 _SQL = queries.load("workflow")
 _STOPPING = [fault.code for fault in FAULTS.values() if fault.effect == "out-of-order"]
@@ -63,14 +64,18 @@ def file_report(
     matter = {
         "family": FAULTS[code].family,
         "subject_kind": subject.kind.value,
-        "stopping": _STOPPING,
+        "stopping": [*_STOPPING, *(cause for cause in FAULTS if explains(cause, code))],
         "explicable": code in _EXPLICABLE,
     }
+    weighed = _weigh(db, now, place, code)
     live = db.execute(_SQL["joinable_ticket"], {**place, **matter}).fetchone()
     if live is not None:
-        said = Comment(note, "reported-too", {"code": code})
-        act(db, policy, now, live["id"], said, RESIDENT)
+        said = Comment(note, "reported-too", {"code": code, **weighed.data})
+        ticket = act(db, policy, now, live["id"], said, RESIDENT)
         ticket_id, joined = int(live["id"]), True
+        own = ticket.family == FAULTS[code].family and ticket.state in LIVE
+        if own and weighed.severity < ticket.severity:
+            act(db, policy, now, ticket_id, Worsen(code, weighed.severity), RESIDENT)
     else:
         opened = open_ticket(
             db,
@@ -80,7 +85,8 @@ def file_report(
             code=code,
             actor=RESIDENT,
             note=note,
-            data={"source": source},
+            data={"source": source, **weighed.data},
+            severity=weighed.severity,
         )
         ticket_id, joined = opened.ticket_id, not opened.created
     token = secrets.token_urlsafe(18)
@@ -98,6 +104,21 @@ def file_report(
     ).fetchone()
     assert row is not None
     return Filed(row["id"], token, ticket_id, joined)
+
+
+def _weigh(db: Db, now: datetime, place: dict[str, int | None], code: str) -> Weighed:
+    """Hear the three witnesses of what is reported, the new report included."""
+    values = {**place, "now": now, "since": now - RECENT}
+    row = db.execute(_SQL["witnesses"], values).fetchone()
+    assert row is not None
+    if row["faulty"]:
+        telemetry = Telemetry.FAULTY
+    elif row["silent"]:
+        telemetry = Telemetry.SILENT
+    else:
+        telemetry = Telemetry.DELIVERING if row["delivered"] else Telemetry.HEALTHY
+    said = None if row["passed"] is None else "passed" if row["passed"] else "failed"
+    return weigh(code, Witnesses(telemetry, row["reports"] + 1, said))  # type: ignore[arg-type]
 
 
 def report_by_receipt(db: Db, token: str) -> Receipt | None:

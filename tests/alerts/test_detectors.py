@@ -1,5 +1,7 @@
 """What piles show without saying it: in sessions, in meter values, in their controller."""
 
+from typing import Any
+
 import pytest
 
 from tests.alerts.conftest import Watched
@@ -113,7 +115,6 @@ def test_one_card_refused_again_and_again_is_its_own_fault(watched: Watched) -> 
         ({"current_a": 30.0}, "connector", "over-current"),
         ({"temperature_c": 85.0}, "connector", "over-temperature"),
         ({"residual_current_ma": 31.0}, "connector", "ground-fault"),
-        ({"power_w": 120.0}, "connector", "relay-welded"),
     ],
 )
 def test_a_value_beyond_its_limit_is_one_ticket_and_clears(
@@ -133,6 +134,35 @@ def test_a_value_beyond_its_limit_is_one_ticket_and_clears(
     w.look(30)
     w.look(91)
     assert w.incidents() == [(kind, code, "cleared")]
+
+
+def _history(w: Watched, at: float, **values: float) -> None:
+    """The meter's value as the writer keeps it: in history and in the current state."""
+    w.db.execute("SELECT ensure_observation_day(%s)", (w.at(0).date(),))
+    names = ", ".join(values)
+    marks = ", ".join(["%s"] * len(values))
+    w.db.execute(
+        f"INSERT INTO observation (observed_at, received_at, charger_id, connector, connector_id, "
+        f"kind, seq, {names}) VALUES (%s, %s, %s, 1, %s, 2, -1, {marks})",
+        (w.at(at), w.at(at), w.chargers[0], w.connectors[0], *values.values()),
+    )
+    _meter(w, at, **values)
+
+
+@pytest.mark.parametrize(("rise", "welded"), [(0.5, True), (0.0, False)])
+def test_power_after_the_session_is_a_welded_relay_only_if_the_register_runs(
+    watched: Watched, rise: float, welded: bool
+) -> None:
+    w = watched
+    for n in range(4):
+        _history(w, 10 + 30 * n, power_w=120.0, energy_wh=1000 + rise * n)
+        w.look(10 + 30 * n)
+    w.look(104)
+    assert w.tickets() == [("connector", "relay-welded", "open")] * welded
+    _meter(w, 120, power_w=0.0)
+    w.look(120)
+    w.look(181)
+    assert w.incidents() == [("connector", "relay-welded", "cleared")] * welded
 
 
 def test_the_last_value_of_a_session_is_no_welded_relay(watched: Watched) -> None:
@@ -210,7 +240,7 @@ def test_a_wrong_clock_is_a_notice_until_a_day_without(watched: Watched) -> None
     w = watched
     w.event(0, "charger.clock", 2, None)
     w.db.execute("UPDATE charger_state SET clock_notice_on = %s", (w.at(0).date(),))
-    w.look(11)
+    w.look(121)
     assert w.tickets() == [("charger", "clock-wrong", "open")]
     w.lives(2 * 86400, *range(5))
     w.look(2 * 86400)
@@ -229,3 +259,84 @@ def test_a_weak_radio_is_a_notice_with_hysteresis(watched: Watched) -> None:
     w.look(30)
     w.look(91)
     assert w.incidents() == [("charger", "weak-signal", "cleared")]
+
+
+def _metered(
+    w: Watched,
+    start: float,
+    seconds: int,
+    *,
+    late_s: float = 0,
+    gap: range = range(0),
+    **shape: float,
+) -> None:
+    """A session with a sample each half minute: `watts`, `celsius`, register by `register`."""
+    watts, register = shape.get("watts", 2000.0), 100_000.0
+    w.db.execute("SELECT ensure_observation_day(%s)", (w.at(start).date(),))
+    w.session(w.connectors[0], w.at(start), w.at(start + seconds), 1000)
+    session = w.at(start).isoformat()
+    for second in range(0, seconds, 30):
+        register += watts * 30 / 3600 * shape.get("register", 1.0)
+        if second in gap:
+            continue
+        w.db.execute(
+            "INSERT INTO observation (observed_at, received_at, charger_id, connector, "
+            "connector_id, kind, seq, session_id, power_w, energy_wh, voltage_v, current_a, "
+            "temperature_c) VALUES (%s, %s, %s, 1, %s, 2, -1, %s, %s, %s, 226, %s, %s)",
+            (w.at(start + second), w.at(start + second + late_s), w.chargers[0], w.connectors[0],
+             session, watts, register, watts / 226, shape.get("celsius", 20.0)),
+        )  # fmt: skip
+    ended = {"phase": "ended", "sessionId": session}
+    w.event(start + seconds, "connector.session", 0, 1, **ended)
+
+
+def test_a_register_that_counts_too_little_is_found_once_a_kilowatt_hour_has_flowed(
+    watched: Watched,
+) -> None:
+    w = watched
+    _metered(w, 0, 1200, register=0.9)
+    w.look(1300)
+    assert w.tickets() == [], "two thirds of a kilowatt-hour prove nothing"
+    _metered(w, 2000, 1200, register=0.9)
+    w.look(3300)
+    assert w.tickets() == [("connector", "meter-mismatch", "open")]
+
+
+@pytest.mark.parametrize(
+    "spoiled", [{"gap": range(600, 2400)}, {"late_s": 4000.0}], ids=["gap", "wrong clock"]
+)
+def test_what_was_not_seen_or_has_no_sure_time_makes_no_meter_wrong(
+    watched: Watched, spoiled: dict[str, Any]
+) -> None:
+    w = watched
+    _metered(w, 0, 3600, **spoiled)
+    w.look(9000)
+    assert w.tickets() == []
+    kept = w.db.execute("SELECT steady, rise_wh, integral_wh FROM session_meter").fetchone()
+    assert kept is not None
+    assert kept["steady"] == ("gap" in spoiled)
+    assert kept["rise_wh"] == pytest.approx(kept["integral_wh"], abs=1)
+
+
+def test_a_plug_that_grows_hotter_than_the_air_and_its_load_explain_has_aged(
+    watched: Watched,
+) -> None:
+    w = watched
+    day = 86400.0
+    w.db.execute("SELECT ensure_observation_day(d::date) FROM generate_series(%s, %s, "
+                 "interval '1 day') d", (w.at(0), w.at(20 * day)))  # fmt: skip
+    for n in range(17):
+        air = 10.0 + n  # spring comes
+        for step in range(4):
+            w.db.execute(
+                "INSERT INTO observation (observed_at, received_at, charger_id, connector, "
+                "connector_id, kind, seq, power_w, temperature_c) "
+                "VALUES (%s, %s, %s, 2, %s, 2, -1, 0, %s)",
+                (w.at(n * day + 1900 + step * 300),) * 2
+                + (w.chargers[1], w.connectors[3], air + 0.1 * step),
+            )
+        _metered(w, n * day, 3600, celsius=air + (2 if n < 13 else 5))
+        w.look(n * day + 3700)
+        if n < 13:
+            assert w.tickets() == []
+    assert w.tickets() == [("connector", "thermal-drift", "open")]

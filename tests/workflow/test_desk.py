@@ -97,7 +97,10 @@ def test_reports_join_and_a_no_reopens(community: Community) -> None:
     ticket, joined, token = say()
     assert not joined and say()[:2] == (ticket, True)
     receipt = report_by_receipt(c.db, token)
-    assert receipt is not None and receipt.timeline[-1]["action"] == "reported-too"
+    assert receipt is not None and [line["action"] for line in receipt.timeline[-2:]] == [
+        "reported-too",
+        "worsened",
+    ]
     assert report_by_receipt(c.db, "nonsense") is None
     _claim(c, ticket)
     with c.db.transaction():

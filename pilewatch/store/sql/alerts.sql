@@ -114,23 +114,33 @@ WHERE i.subject_kind = 'connector' AND i.family = 'silence' AND i.quiet_since IS
 ORDER BY k.connector_id;
 
 -- name: sessions_of_chargers
--- What ended or was refused lately, newest first, up to a number for each charger.
+-- What ended or was refused lately, newest first, up to a number for each charger. What the power
+-- came to counts where the register, which may be broken, says less; what began before a proven
+-- repair no longer counts.
 SELECT c.id AS charger_id, s.*
 FROM unnest(%(ids)s::integer[]) AS c(id)
 CROSS JOIN LATERAL (
     SELECT t.connector_id, t.session_id, coalesce(t.ended_at, t.refused_at) AS at,
-           t.ended_at IS NULL AS refused, t.started_at, t.energy_wh
+           t.ended_at IS NULL AS refused, t.started_at,
+           greatest(t.energy_wh, m.integral_wh) AS energy_wh
     FROM connector n JOIN charging_session t ON t.connector_id = n.id
-    WHERE n.charger_id = c.id AND coalesce(t.ended_at, t.refused_at) > %(since)s
+    LEFT JOIN session_meter m ON m.connector_id = n.id AND m.session_id = t.session_id
+    WHERE n.charger_id = c.id
+      AND coalesce(t.ended_at, t.refused_at) > %(since)s
+      AND coalesce(t.started_at, t.ended_at, t.refused_at)
+          > coalesce(repaired_at(n.id), '-infinity')
     ORDER BY at DESC, t.session_id DESC LIMIT %(limit)s
 ) s
 ORDER BY c.id, s.at DESC, s.session_id DESC;
 
 -- name: boots_of_chargers
-SELECT charger_id, min(observed_at) AS observed_at
+-- By our clock where the charger's own is wrong.
+SELECT charger_id,
+       min(CASE WHEN abs(extract(epoch FROM received_at - observed_at)) > 300 THEN received_at
+                ELSE observed_at END) AS observed_at
 FROM observation
-WHERE charger_id = ANY(%(ids)s) AND connector = 0 AND kind = 7 AND observed_at > %(since)s
-  AND data->>'bootId' IS NOT NULL
+WHERE charger_id = ANY(%(ids)s) AND connector = 0 AND kind = 7
+  AND (observed_at > %(since)s OR received_at > %(since)s) AND data->>'bootId' IS NOT NULL
 GROUP BY charger_id, data->>'bootId';
 
 -- name: meters_to_judge
@@ -142,10 +152,25 @@ WITH mine AS (
       AND phase IN ('pending', 'open', 'member')
 )
 SELECT s.charger_id, s.connector_id, n.number, s.status, s.status_at, s.meter_at, s.power_w,
-       s.voltage_v, s.current_a, s.temperature_c, s.residual_current_ma, n.max_power_w
+       s.voltage_v, s.current_a, s.temperature_c, s.residual_current_ma, n.max_power_w,
+       unasked.rise_wh, unasked.span_s
 FROM connector_state s
 JOIN connector n ON n.id = s.connector_id AND n.active
 JOIN charger_state h ON h.charger_id = s.charger_id
+LEFT JOIN LATERAL (
+    SELECT max(o.energy_wh) - min(o.energy_wh) AS rise_wh,
+           extract(epoch FROM max(o.observed_at) - min(o.observed_at))::double precision AS span_s
+    FROM observation o
+    WHERE s.power_w >= %(unasked_w)s AND s.status <> 'charging'
+      AND o.charger_id = s.charger_id AND o.connector = n.number AND o.kind = 2
+      AND o.observed_at > greatest(s.status_at + interval '3 seconds',
+                                   s.meter_at - interval '10 minutes')
+      AND o.observed_at <= s.meter_at AND o.power_w >= %(unasked_w)s
+      AND NOT EXISTS (
+          SELECT FROM charging_session t
+          WHERE t.connector_id = s.connector_id AND t.session_id = o.session_id
+            AND t.started_at IS NOT NULL AND t.ended_at IS NULL)
+) unasked ON true
 WHERE s.meter_at > %(now)s - 3 * greatest(h.heartbeat_s, coalesce(h.meter_s, 0))
                            * interval '1 second'
   AND s.meter_at >= coalesce(s.status_at, '-infinity')
@@ -158,6 +183,240 @@ WHERE s.meter_at > %(now)s - 3 * greatest(h.heartbeat_s, coalesce(h.meter_s, 0))
        OR s.connector_id IN (SELECT connector_id FROM mine WHERE connector_id IS NOT NULL)
        OR s.charger_id IN (SELECT charger_id FROM mine WHERE connector_id IS NULL))
 ORDER BY s.connector_id;
+
+-- name: dead_phases
+-- Sites where some ports have no voltage, others do, and nobody complains of the dead ones; and
+-- chargers whose ports are all alive again.
+WITH fresh AS (
+    SELECT c.site_id, s.charger_id, s.connector_id, n.number, s.voltage_v,
+           s.voltage_v < %(nominal_v)s * 0.1 AND s.errors = '[]' AS dead,
+           s.voltage_v > %(nominal_v)s * 0.5 AS alive
+    FROM connector_state s
+    JOIN connector n ON n.id = s.connector_id AND n.active
+    JOIN charger c ON c.id = s.charger_id
+    JOIN charger_state h ON h.charger_id = s.charger_id
+    WHERE c.site_id IN (
+        SELECT c2.site_id FROM connector_state s2 JOIN charger c2 ON c2.id = s2.charger_id
+        WHERE s2.voltage_v < %(nominal_v)s * 0.1 AND s2.meter_at > %(now)s - interval '20 minutes'
+        UNION
+        SELECT site_id FROM incident WHERE code = 'phase-loss' AND quiet_since IS NULL
+          AND phase IN ('pending', 'open', 'member'))
+      AND s.meter_at > %(now)s - interval '20 minutes'
+), site AS (
+    SELECT site_id, count(*) FILTER (WHERE dead) AS dead, count(*) FILTER (WHERE alive) AS alive
+    FROM fresh GROUP BY site_id
+)
+SELECT f.charger_id, bool_or(f.dead) AND s.dead >= 2 AND s.alive >= 2 AS lost,
+       coalesce(array_agg(f.number ORDER BY f.number) FILTER (WHERE f.dead), '{}') AS ports
+FROM fresh f JOIN site s ON s.site_id = f.site_id
+GROUP BY f.charger_id, s.dead, s.alive
+ORDER BY f.charger_id;
+
+-- name: clock_lags
+SELECT h.charger_id, h.clock_lag_s, i.detector
+FROM charger_state h
+JOIN charger c ON c.id = h.charger_id AND c.active
+LEFT JOIN incident i ON i.subject_kind = 'charger' AND i.subject_id = h.charger_id
+    AND i.family = 'clock' AND i.phase IN ('pending', 'open') AND i.quiet_since IS NULL
+WHERE (abs(h.clock_lag_s) > %(limit)s AND i.id IS NULL
+       AND h.last_seen_at > %(now)s - h.heartbeat_s * interval '3 seconds')
+   OR (abs(h.clock_lag_s) <= %(limit)s AND i.detector = %(mine)s)
+ORDER BY h.charger_id;
+
+-- name: swings_of_connectors
+SELECT n.id AS connector_id, o.observed_at
+FROM connector n
+CROSS JOIN LATERAL (
+    SELECT observed_at, status = 'faulted' AS bad,
+           lag(status = 'faulted') OVER (ORDER BY observed_at, seq) AS was
+    FROM observation
+    WHERE charger_id = n.charger_id AND connector = n.number AND kind = 1
+      AND observed_at > %(since)s
+) o
+WHERE n.id = ANY(%(ids)s) AND o.bad <> o.was
+ORDER BY n.id, o.observed_at;
+
+-- name: steady_connectors
+SELECT i.connector_id FROM incident i
+JOIN connector_state s ON s.connector_id = i.connector_id
+WHERE i.code = 'flapping' AND i.detector = 'flapping' AND i.quiet_since IS NULL
+  AND i.phase IN ('pending', 'open')
+  AND s.status_at < %(now)s - %(window_s)s * interval '1 second' AND s.status <> 'faulted'
+ORDER BY i.connector_id;
+
+-- name: keep_session_meters
+-- What the meter said during these sessions, once; a session's values arrive before its end. Power
+-- and register are compared over the same pairs of neighbouring samples, so that a gap counts for
+-- neither. Heat is that of the later half, above the idle ports of the site in the same time.
+INSERT INTO session_meter
+SELECT t.connector_id, t.session_id, t.ended_at,
+       extract(epoch FROM t.ended_at - t.started_at), t.energy_wh,
+       m.samples, m.valued, m.absurd, coalesce(m.alike, false), coalesce(m.steady, false), m.falls,
+       m.span_s, m.rise_wh, m.integral_wh, m.volts, m.peak_w, m.peak_a,
+       late.mean_a2, late.degrees - idle.degrees, h.firmware
+FROM unnest(%(connectors)s::bigint[], %(sessions)s::text[]) AS e(connector_id, session_id)
+JOIN charging_session t ON t.connector_id = e.connector_id AND t.session_id = e.session_id
+    AND t.ended_at IS NOT NULL
+JOIN connector n ON n.id = t.connector_id
+JOIN charger c ON c.id = n.charger_id
+LEFT JOIN charger_state h ON h.charger_id = n.charger_id
+CROSS JOIN LATERAL (
+    SELECT least(3 * coalesce(nullif(h.meter_s, 0), 60), 300) AS gap_s,
+           t.ended_at - (t.ended_at - t.started_at) / 2 AS half_at
+) r
+CROSS JOIN LATERAL (
+    SELECT count(*)::integer AS samples,
+           count(*) FILTER (WHERE power_w IS NOT NULL OR energy_wh IS NOT NULL)::integer AS valued,
+           count(*) FILTER (WHERE power_w < -50 OR current_a < -1
+                            OR power_w > 20 * n.max_power_w)::integer AS absurd,
+           count(DISTINCT (power_w, voltage_v, energy_wh)) = 1
+               AND bool_and(voltage_v IS NOT NULL) AS alike,
+           max(received_at - observed_at) - min(received_at - observed_at) < interval '1 minute'
+               AND max(abs(extract(epoch FROM received_at - observed_at))) < 300 AS steady,
+           count(*) FILTER (WHERE energy_wh < was_wh - 0.2)::integer AS falls,
+           extract(epoch FROM max(observed_at) - min(observed_at)) AS span_s,
+           coalesce(sum(energy_wh - was_wh) FILTER (WHERE near), 0) AS rise_wh,
+           coalesce(sum((power_w + was_w) / 2 * s / 3600) FILTER (WHERE near), 0) AS integral_wh,
+           avg(voltage_v) AS volts, max(power_w) AS peak_w, max(current_a) AS peak_a
+    FROM (
+        SELECT o.*, was_w IS NOT NULL AND power_w IS NOT NULL AND energy_wh IS NOT NULL
+                    AND was_wh IS NOT NULL AND s <= r.gap_s AS near
+        FROM (
+            SELECT o.*, lag(power_w) OVER w AS was_w, lag(energy_wh) OVER w AS was_wh,
+                   extract(epoch FROM observed_at - lag(observed_at) OVER w) AS s
+            FROM observation o
+            WHERE o.charger_id = n.charger_id AND o.connector = n.number AND o.kind = 2
+              AND o.observed_at >= t.started_at AND o.observed_at <= t.ended_at
+              AND o.session_id = t.session_id
+            WINDOW w AS (ORDER BY observed_at, seq)
+        ) o
+    ) o
+) m
+CROSS JOIN LATERAL (
+    SELECT avg(current_a * current_a) AS mean_a2, avg(temperature_c) AS degrees
+    FROM observation o
+    WHERE o.charger_id = n.charger_id AND o.connector = n.number AND o.kind = 2
+      AND o.observed_at BETWEEN r.half_at AND t.ended_at AND o.session_id = t.session_id
+) late
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN count(*) >= 3
+                THEN percentile_cont(0.5) WITHIN GROUP (ORDER BY o.temperature_c) END AS degrees
+    FROM charger near
+    JOIN observation o ON o.charger_id = near.id AND o.connector > 0 AND o.kind = 2
+        AND o.observed_at BETWEEN r.half_at AND t.ended_at
+    WHERE near.site_id = c.site_id AND o.session_id IS NULL AND o.temperature_c IS NOT NULL
+      AND coalesce(o.power_w, 0) < 5
+) idle
+ON CONFLICT DO NOTHING;
+
+-- name: session_meters
+SELECT m.*, n.charger_id, c.kind, n.max_power_w,
+       coalesce(m.ended_at - coalesce(m.seconds, 0) * interval '1 second' <= repaired_at(n.id),
+                false) AS outdated
+FROM connector n JOIN charger c ON c.id = n.charger_id
+CROSS JOIN LATERAL (
+    SELECT * FROM session_meter m WHERE m.connector_id = n.id
+    ORDER BY m.ended_at DESC, m.session_id LIMIT %(limit)s
+) m
+WHERE n.charger_id = ANY(%(chargers)s)
+ORDER BY n.id, m.ended_at DESC, m.session_id;
+
+-- name: unused_connectors
+-- One slice of the ports: those that say they are available and have rested for long, with their
+-- own and their neighbours' sessions before and since (neighbours: same kind, same grid).
+WITH resting AS (
+    SELECT s.connector_id, s.charger_id, c.kind, p.grid_id, used.at AS last_used_at
+    FROM connector_state s
+    JOIN charger c ON c.id = s.charger_id AND c.active
+    JOIN site p ON p.id = c.site_id
+    CROSS JOIN LATERAL (
+        SELECT greatest(max(t.ended_at), max(t.started_at)) AS at FROM (
+            SELECT ended_at, started_at FROM charging_session t
+            WHERE t.connector_id = s.connector_id AND t.ended_at IS NOT NULL
+            ORDER BY ended_at DESC LIMIT 1) t
+    ) used
+    WHERE s.connector_id %% %(slices)s = %(slice)s AND s.status = 'available' AND s.errors = '[]'
+      AND used.at < %(now)s - %(rest_s)s * interval '1 second'
+      AND NOT EXISTS (
+        SELECT FROM incident i
+        WHERE i.subject_kind = 'connector' AND i.subject_id = s.connector_id
+          AND i.family = 'contact' AND i.phase IN ('pending', 'open', 'clearing', 'member'))
+)
+SELECT r.connector_id, r.charger_id, r.last_used_at, own.sessions AS own_before,
+       near.neighbours_before, near.neighbours_since
+FROM resting r
+CROSS JOIN LATERAL (
+    SELECT count(*) AS sessions, r.last_used_at - min(t.ended_at) AS span
+    FROM charging_session t WHERE t.connector_id = r.connector_id
+      AND t.ended_at BETWEEN r.last_used_at - %(history_s)s * interval '1 second'
+                         AND r.last_used_at
+) own
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE t.ended_at <= r.last_used_at) AS neighbours_before,
+           count(*) FILTER (WHERE t.ended_at > r.last_used_at) AS neighbours_since
+    FROM site p JOIN charger c ON c.site_id = p.id AND c.kind = r.kind AND c.active
+    JOIN connector n ON n.charger_id = c.id AND n.active AND n.id <> r.connector_id
+    JOIN charging_session t ON t.connector_id = n.id
+        AND t.ended_at > r.last_used_at - %(history_s)s * interval '1 second'
+    WHERE p.grid_id = r.grid_id
+) near
+-- The neighbours are counted only for those whose own habit makes them suspect already.
+WHERE own.sessions >= %(known_sessions)s
+  AND own.sessions * extract(epoch FROM %(now)s - r.last_used_at)
+      >= %(expected)s / 2 * extract(epoch FROM own.span)
+ORDER BY r.connector_id;
+
+-- name: used_again
+SELECT i.connector_id FROM incident i
+JOIN connector_state s ON s.connector_id = i.connector_id
+WHERE i.code = 'dead-available' AND i.detector = 'demand' AND i.quiet_since IS NULL
+  AND i.phase IN ('pending', 'open') AND s.delivered_at > i.started_at
+ORDER BY i.connector_id;
+
+-- name: ports_of_charger_like
+-- How many of the charger's ports have this family's fault now, and how many there are.
+SELECT n.charger_id, count(*) AS ports, count(i.id) AS ill
+FROM connector me
+JOIN connector n ON n.charger_id = me.charger_id AND n.active
+LEFT JOIN incident i ON i.subject_kind = 'connector' AND i.subject_id = n.id
+    AND i.family = %(family)s AND i.phase IN ('pending', 'open', 'member')
+    AND i.quiet_since IS NULL
+WHERE me.id = %(connector_id)s
+GROUP BY n.charger_id;
+
+-- name: children_of_charger
+SELECT i.* FROM incident i
+WHERE i.charger_id = %(subject_id)s AND i.subject_kind = 'connector' AND i.family = %(family)s
+  AND i.phase IN ('pending', 'open', 'clearing') ORDER BY i.id FOR NO KEY UPDATE;
+
+-- name: tickets_near
+-- Live tickets on the path of a subject: `above` on itself or what it hangs on, as long as their
+-- fault is not gone; `below` on what hangs on it.
+WITH me AS (
+    SELECT c.site_id, c.gateway_id, c.id AS charger_id, n.id AS connector_id
+    FROM charger c LEFT JOIN connector n ON n.id = %(subject_id)s AND %(subject_kind)s = 'connector'
+    WHERE c.id = CASE %(subject_kind)s
+        WHEN 'charger' THEN %(subject_id)s
+        WHEN 'connector' THEN (SELECT charger_id FROM connector WHERE id = %(subject_id)s) END
+    UNION ALL SELECT site_id, id, NULL, NULL FROM gateway
+    WHERE %(subject_kind)s = 'gateway' AND id = %(subject_id)s
+    UNION ALL SELECT id, NULL, NULL, NULL FROM site
+    WHERE %(subject_kind)s = 'site' AND id = %(subject_id)s
+)
+SELECT t.id, t.code, t.state,
+       (t.subject_kind, t.subject_id) IN (('site', me.site_id), ('gateway', me.gateway_id),
+           ('charger', me.charger_id::bigint), ('connector', me.connector_id))
+       AND (SELECT coalesce(bool_or(i.ended_at IS NULL), true) FROM incident i
+            WHERE i.ticket_id = t.id) AS above,
+       CASE %(subject_kind)s
+           WHEN 'site' THEN true
+           WHEN 'gateway' THEN (SELECT gateway_id FROM charger WHERE id = t.charger_id)
+                               = me.gateway_id
+           WHEN 'charger' THEN t.charger_id = me.charger_id
+           ELSE t.connector_id = me.connector_id END AS below
+FROM me JOIN ticket t ON t.site_id = me.site_id
+WHERE t.state NOT IN ('closed', 'rejected', 'merged')
+ORDER BY t.id;
 
 -- name: weak_signals
 SELECT h.charger_id, h.rssi_dbm FROM charger_state h
@@ -176,7 +435,8 @@ FROM incident i JOIN charger_state h ON h.charger_id = i.charger_id
 WHERE i.detector = %(mine)s AND i.quiet_since IS NULL AND i.phase IN ('pending', 'open')
   AND CASE i.code
       WHEN 'weak-signal' THEN h.rssi_dbm >= %(limit)s + 3
-      WHEN 'reboot-loop' THEN h.boot_at < %(now)s - %(window_s)s * interval '1 second'
+      WHEN 'reboot-loop' THEN (i.evidence #>> '{latest,at}')::timestamptz
+                              < %(now)s - %(window_s)s * interval '1 second'
       WHEN 'clock-wrong' THEN h.clock_notice_on < (%(now)s - interval '24 hours')::date
       END
 ORDER BY i.charger_id;
@@ -203,7 +463,7 @@ FROM me;
 
 -- name: children_of
 SELECT i.* FROM incident i JOIN charger c ON c.id = i.charger_id
-WHERE i.subject_kind = 'charger' AND i.family = %(family)s AND i.phase = 'pending'
+WHERE i.subject_kind = 'charger' AND i.family = %(family)s AND i.phase IN ('pending', 'open')
   AND i.quiet_since IS NULL
   AND CASE %(subject_kind)s WHEN 'gateway' THEN c.gateway_id ELSE c.site_id END = %(subject_id)s
 ORDER BY i.id FOR NO KEY UPDATE OF i;
@@ -230,6 +490,20 @@ CROSS JOIN LATERAL (
       AND CASE p.subject_kind WHEN 'gateway' THEN c.gateway_id ELSE c.site_id END = p.subject_id
 ) n
 ORDER BY p.id;
+
+-- name: port_parents
+-- Incidents of whole chargers that stand for those of their ports.
+SELECT p.*, count(m.id) FILTER (WHERE m.quiet_since IS NULL) AS ill
+FROM incident p JOIN incident m ON m.parent_id = p.id AND m.phase = 'member'
+WHERE p.subject_kind = 'charger' AND p.phase IN ('open', 'clearing')
+GROUP BY p.id
+ORDER BY p.id;
+
+-- name: live_parent_of_port
+SELECT p.id FROM incident p JOIN connector n ON n.charger_id = p.subject_id
+WHERE n.id = %(connector_id)s AND p.subject_kind = 'charger' AND p.family = %(family)s
+  AND p.phase = 'open' AND p.detector = 'ports'
+LIMIT 1;
 
 -- name: live_parent_of
 SELECT p.id FROM incident p

@@ -19,7 +19,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged_meter (
 CREATE TEMPORARY TABLE IF NOT EXISTS staged_charger (
     charger_id integer, seen bigint, gone bigint, gone_replayed boolean, confirmed bigint,
     booted bigint, boot_id text, firmware text, vendor text, model text, heartbeat_s integer,
-    meter_s integer, uptime_s double precision, rssi_dbm double precision, clock_fault bigint
+    meter_s integer, uptime_s double precision, rssi_dbm double precision, clock_fault bigint,
+    clock_lag_s double precision
 ) ON COMMIT DELETE ROWS;
 
 -- name: copy_staged
@@ -244,7 +245,7 @@ WITH told AS (
            'epoch'::timestamptz + s.booted * interval '1 microsecond' AS boot_at,
            'epoch'::timestamptz + s.clock_fault * interval '1 microsecond' AS clock_fault_at,
            s.boot_id, s.firmware, s.vendor, s.model, s.heartbeat_s, s.meter_s, s.uptime_s,
-           s.rssi_dbm, st.last_seen_at, st.boot_id AS was_boot, st.clock_notice_on,
+           s.rssi_dbm, s.clock_lag_s, st.last_seen_at, st.boot_id AS was_boot, st.clock_notice_on,
            st.last_seen_at >= coalesce(st.offline_said_at, '-infinity') AS was_up,
            st.heartbeat_s * interval '3 seconds' AS patience,
            s.boot_id IS NOT NULL AND 'epoch'::timestamptz + s.booted * interval '1 microsecond'
@@ -290,6 +291,7 @@ WITH told AS (
         meter_s = coalesce(j.meter_s, st.meter_s),
         uptime_s = coalesce(j.uptime_s, st.uptime_s),
         rssi_dbm = coalesce(j.rssi_dbm, st.rssi_dbm),
+        clock_lag_s = coalesce(j.clock_lag_s, st.clock_lag_s),
         clock_notice_on = CASE WHEN j.clock_notice THEN j.clock_fault_at::date
                                ELSE st.clock_notice_on END
     FROM judged j WHERE st.charger_id = j.charger_id

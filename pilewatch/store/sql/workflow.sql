@@ -175,6 +175,33 @@ ORDER BY (t.family = %(family)s) DESC, (t.subject_kind = 'connector') DESC,
          (t.subject_kind = 'charger') DESC, t.id
 LIMIT 1;
 
+-- name: witnesses
+-- What telemetry, earlier reports and the latest inspection say of a port, or of a whole charger.
+WITH looked AS (
+    SELECT inspected_at, passed FROM inspection
+    WHERE charger_id = %(charger_id)s AND inspected_at > %(since)s
+      AND (connector_id IS NULL OR %(connector_id)s::bigint IS NULL
+           OR connector_id = %(connector_id)s)
+    ORDER BY inspected_at DESC LIMIT 1
+), said AS (
+    SELECT count(*) AS reports, min(reported_at) AS first_at FROM report
+    WHERE site_id = %(site_id)s AND charger_id IS NOT DISTINCT FROM %(charger_id)s
+      AND connector_id IS NOT DISTINCT FROM %(connector_id)s
+      AND reported_at > greatest(%(since)s, (SELECT inspected_at FROM looked))
+), shown AS (
+    SELECT bool_or(k.errors <> '[]' OR k.said = 'faulted') AS faulty,
+           bool_or(NOT k.online OR k.stale) AS silent,
+           max(s.delivered_at) AS delivered_at
+    FROM connector_now(%(now)s) k
+    LEFT JOIN connector_state s ON s.connector_id = k.connector_id
+    WHERE k.charger_id = %(charger_id)s
+      AND (%(connector_id)s::bigint IS NULL OR k.connector_id = %(connector_id)s)
+)
+SELECT coalesce(shown.faulty, false) AS faulty, coalesce(shown.silent, true) AS silent,
+       coalesce(shown.delivered_at > said.first_at, false) AS delivered,
+       said.reports, (SELECT passed FROM looked) AS passed
+FROM said, shown;
+
 -- name: move_report
 UPDATE report SET ticket_id = %(ticket_id)s WHERE id = %(report_id)s;
 

@@ -1,0 +1,1 @@
+"""The truth suite: simulated communities replayed through the real parts, and judged."""
