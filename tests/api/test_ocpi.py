@@ -108,7 +108,7 @@ def test_every_status_has_its_word_and_what_is_not_heard_of_is_unknown(party: Pa
     said = {"charger": "C0", "connector": 1, "code": "blocked"}
     assert world.ask(None, "POST", "/reports", json=said).status_code == 201
     assert statuses(party)[0] == "BLOCKED"
-    world.ask(None, "POST", "/reports", json={**said, "code": "plug-broken"})
+    world.ticket("plug-broken")
     assert statuses(party)[0] == "OUTOFORDER"
     world.community.heard(datetime.now(UTC) - timedelta(minutes=4))
     assert set(statuses(party)) == {"UNKNOWN"}
