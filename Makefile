@@ -6,7 +6,7 @@ RUN := .venv/bin
 PIP = $(RUN)/python -m pip install --disable-pip-version-check
 LOCK = $(if $(findstring dev,$*),requirements-dev.lock,requirements.lock)
 
-.PHONY: help demo test check bench truth pictures parts lock clean
+.PHONY: help demo test check truth bench client pictures parts lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile
@@ -41,9 +41,14 @@ check: .venv/ready-dev ## style, types, floors, spelling and links of the docs
 truth: .venv/ready-dev ## the truth suite: does every simulated fault get its one ticket? `SEEDS=1-20`
 	$(RUN)/python -m bench.truth --seeds $(or $(SEEDS),1-20)
 
-bench: .venv/ready-dev ## measure the ingester against bare references (needs mosquitto)
+bench: .venv/ready-dev ## measure ingester and API against bare references (needs mosquitto)
 	$(RUN)/python -m bench.ingest
 	$(RUN)/python -m bench.uptime
+	$(RUN)/python -m bench.availability
+
+client: .venv/ready-dev ## make a typed Python client of the API in build/client
+	$(RUN)/pilewatch openapi --out build/openapi.json
+	$(RUN)/openapi-python-client generate --meta none --overwrite --config deploy/client.yaml --path build/openapi.json --output-path build/client/pilewatch_client
 
 pictures: .venv/ready-dev ## run the demo and take the pictures of README and docs anew
 	$(RUN)/python -m deploy.pictures

@@ -14,10 +14,11 @@ from alerts.engine import Engine
 from alerts.ledger import SQL
 from alerts.maintenance import maintain
 from alerts.metrics import Metrics
-from alerts.notify.channels import open_channels
+from alerts.notify.channels import Post, open_channels
 from alerts.notify.dispatch import send_due, write_deliveries
 from alerts.notify.letters import Letters
 from alerts.notify.receivers import Address, BadReceivers, Directory, load_directory
+from alerts.notify.subscriptions import paused, with_subscriptions
 from pilewatch.clock import Clock, utc_now
 from pilewatch.observability import serve_metrics, setup_logging
 from pilewatch.policy import BadPolicy, load_policy
@@ -25,6 +26,7 @@ from pilewatch.settings import Settings
 from pilewatch.store.pool import Db, connect
 from pilewatch.workflow.contacts import erase_contacts, seal_of
 from pilewatch.workflow.patrols import sweep_patrols
+from pilewatch.workflow.telling import tell_parties
 
 _LOG = structlog.get_logger()
 
@@ -42,6 +44,7 @@ class Process:
         self._directory = directory_of(settings)
         self._channels = open_channels(self._directory.addresses, settings.api.public_url, clock)
         self._letters = Letters(seal_of(settings.residents), settings.api.public_url)
+        self._post = Post(clock, private=settings.alerts.private_webhooks)
         self.stop = threading.Event()
         self.leading = threading.Event()
 
@@ -111,10 +114,15 @@ class Process:
                 self.stop.wait(1.0)
 
     def _deliver(self, db: Db) -> None:
-        while write_deliveries(db, self._directory, self.clock()):
+        tell_parties(db, self.clock)
+        directory, channels = with_subscriptions(
+            db, self._directory, self._channels, self._post, self.settings.ocpi
+        )
+        while write_deliveries(db, directory, self.clock()):
             pass
         rule = self.policy.delivery
-        while send_due(db, self._directory, self._channels, rule, self.clock(), self._letters):
+        told, post = paused(db), self._letters
+        while send_due(db, directory, channels, rule, self.clock(), post, told):
             if self.stop.is_set():
                 break
         self.metrics.look(db, self.clock())

@@ -9,6 +9,7 @@ from pilewatch.uptime.building import build_late, build_on
 from pilewatch.uptime.publishing import publish_due
 
 _SQL = queries.load("alerts")
+_OPEN = queries.load("open")
 _SETTLE = timedelta(minutes=2)
 """How long after its end an hour's rows may still be in an open transaction."""
 
@@ -29,6 +30,7 @@ def maintain(db: Db, settings: Settings, now: datetime) -> None:
     db.execute(_SQL["trim_word_counts"], {"now": now})
     db.execute(_SQL["trim_daily_salts"], {"today": now.date()})
     db.execute(_SQL["trim_login_sessions"], {"now": now})
+    db.execute(_OPEN["trim_waiters"], {"before": now - timedelta(days=1)})
     db.execute(_SQL["trim_outbox"], {"before": now - timedelta(days=30)})
 
 

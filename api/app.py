@@ -15,6 +15,7 @@ from api import (
     account,
     alertmanager,
     auditing,
+    availability,
     bulk,
     commands,
     costs,
@@ -33,6 +34,7 @@ from api import (
     routes,
     splitting,
     uptime,
+    webhooks,
 )
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
@@ -40,7 +42,10 @@ from api.fieldwork import patrols, posters
 from api.ledger import routes as ledger
 from api.metrics import Measured, Metrics
 from api.oidc import Organisation
+from api.opendata import install as opendata
+from api.pace import Paced
 from api.pages import install as pages
+from api.remembered import Memory, Remembered
 from api.request_id import Numbered
 from pilewatch import __version__
 from pilewatch.clock import Clock, utc_now
@@ -57,7 +62,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     url = settings.database.url.get_secret_value()
     pool = open_pool(url, size=settings.database.pool_size, application="pilewatch api")
     newest = max(step.version for step in all_migrations())
-    streams = live.Live(url, clock, settings.api.max_streams)
+    memory = Memory()
+    streams = live.Live(url, clock, settings.api.max_streams, memory.forget_state)
     metrics = Metrics(pool, lambda: len(streams))
 
     @asynccontextmanager
@@ -75,6 +81,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         version=__version__,
         description="Charging piles, their faults, and the promises to repair them.",
         lifespan=lifespan,
+        generate_unique_id_function=document.operation_id,
     )
     policy = load_policy(settings.alerts.policy_file)
     for warning in policy.warnings(clock()):
@@ -84,8 +91,11 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.state.organisation = Organisation(settings.people, settings.api.public_url)
     app.state.places = asyncio.Semaphore(settings.database.pool_size)
     problems.install(app)
+    opendata.install(app)
     document.install(app)
+    app.add_middleware(Remembered, memory=memory)
     app.add_middleware(Bounded)
+    app.add_middleware(Paced, settings=settings.api)
     app.add_middleware(Measured, metrics=metrics)
     routers = (
         *(routes.router, routes.orders, history.router, live.router),
@@ -99,6 +109,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(bulk.orders, splitting.router, splitting.orders, costs.router, costs.orders),
         ledger.router,
         *(persons.router, persons.orders, account.router, account.orders, auditing.router),
+        *(availability.router, availability.orders, webhooks.router, webhooks.orders),
+        *opendata.ROUTERS,
     )
     for router in routers:
         app.include_router(router, dependencies=[Depends(admitted, scope="function")])

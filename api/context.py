@@ -100,6 +100,9 @@ def check_csrf(expected: str | None, given: str | None) -> None:
         raise Problem(403, "X-CSRF-Token: the token of the login session is needed")
 
 
+IfMatch = Annotated[
+    str | None, Header(description="The ETag that was seen; 412 if it is another by now")
+]
 # The connection goes back to the pool before the answer is sent: a slow reader holds none.
 Ask = Annotated[Asked, Depends(asked, scope="function")]
 Word = Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]+$")]
@@ -157,9 +160,20 @@ def page(
 Paged = Annotated[Page, Depends(page)]
 
 
+def etag_of(value: object) -> str:
+    """The same for the same value."""
+    return f'"{hashlib.sha256(repr(value).encode()).hexdigest()[:20]}"'
+
+
+def check_match(if_match: str | None, etag: str) -> None:
+    """Raises `Problem` 412 where the asker has seen another state than the present one."""
+    if if_match is not None and if_match.strip() not in ("*", etag):
+        raise Problem(412, "it has been changed meanwhile: get it again, and use its ETag")
+
+
 def tag(request: Request, response: Response, value: object) -> Response | None:
     """Set the ETag; a 304 where the asker has it already."""
-    etag = f'"{hashlib.sha256(repr(value).encode()).hexdigest()[:20]}"'
+    etag = etag_of(value)
     response.headers["ETag"] = etag
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers={"ETag": etag})

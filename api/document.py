@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.context import SESSION_COOKIE
@@ -22,6 +23,10 @@ _TAGS = {
     "patrols": "Planned rounds of inspections, and a worker's offline day",
     "posters": "What hangs at each pile, and whether it is the present version",
     "ledger": "The one list of all matters, its sheets and reports",
+    "webhooks": "Programs that want to be told",
+    "open data": "For everyone's programs: GeoJSON, DATEX II, Atom, RSS",
+    "OCPI": "Locations for other parties, OCPI 2.2.1",
+    "Open311": "GeoReport v2",
     "planning": "Planned downtime, and silences of what is known",
     "uptime": "How much of the time what stands there could be used, by three rules",
     "people": "Who may do what; keys, sessions and the audit",
@@ -30,7 +35,19 @@ _TAGS = {
 _SECURITY = {
     "key": {"type": "http", "scheme": "bearer", "description": "A key: `Bearer pw_…`"},
     "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
+    "ocpi": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "OCPI: `Token` and the party's token in Base64",
+    },
 }
+
+
+def operation_id(route: APIRoute) -> str:
+    """What a generated client calls the operation: its subject and its function's name."""
+    subject = str(route.tags[0]).lower().replace(" ", "-") if route.tags else "page"
+    return f"{subject}-{route.name}".replace("_", "-")
 
 
 def install(app: FastAPI) -> None:
@@ -75,9 +92,9 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             contents = [answer.get("content", {}) for answer in operation["responses"].values()]
             contents.append(operation.get("requestBody", {}).get("content", {}))
             for content in contents:
-                media = content.get("application/json", {})
-                if "schema" in media and "example" not in media:
-                    _give_example(media, schemas)
+                for media in content.values():
+                    if "schema" in media and "example" not in media:
+                        _give_example(media, schemas)
     return document
 
 

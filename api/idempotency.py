@@ -109,6 +109,7 @@ class OnceRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_once(request: Request) -> Response:
+            await request.body()  # a form would be read away before its fingerprint is taken
             try:
                 response = await handle(request)
             except _Replay as replay:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import random
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -147,9 +147,11 @@ class Stream:
 
 
 class Live:
-    """The process's streams and the one connection that feeds them."""
+    """The process's streams and the one connection that feeds them. `on_change` is called before
+    anybody is told of a change."""
 
-    def __init__(self, url: str, clock: Clock, max_streams: int):
+    def __init__(self, url: str, clock: Clock, max_streams: int, on_change: Callable[[], None]):
+        self._on_change = on_change
         self._url = url
         self._clock = clock
         self._max = max_streams
@@ -189,6 +191,7 @@ class Live:
                     for channel in _CHANNELS:
                         await db.execute(f"LISTEN {channel}")
                     pause = 0.2
+                    self._on_change()
                     self._send_all(RELOAD)  # nobody knows what changed before we listened
                     await self._listen(db)
             except (psycopg.Error, ValueError) as error:
@@ -201,8 +204,10 @@ class Live:
             notices = Notices()
             async for notice in db.notifies(stop_after=1):
                 notices.note(notice.channel, notice.payload)
+            self._on_change()
             async for notice in db.notifies(timeout=_GATHER_S):
                 notices.note(notice.channel, notice.payload)
+            self._on_change()
             if self._streams:
                 await self._tell(db, notices)
 

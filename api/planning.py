@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api import models, problems
-from api.context import Ask, Asked, Paged, guard_cache
+from api.context import Ask, Asked, IfMatch, Paged, check_match, etag_of, guard_cache
 from api.idempotency import OnceRoute, once
 from api.models import Listed
 from api.problems import Problem
@@ -25,6 +25,7 @@ orders = APIRouter(
     responses=problems.documented([413]),
 )
 _SQL = queries.load("planning")
+_COUNTED = ("incidents", "held", "active")
 Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
 Current = Annotated[bool, Query(description="Only what is not over")]
 
@@ -51,10 +52,12 @@ def downtimes(ask: Ask, page: Paged, current: Current = False) -> Any:
     summary="One planned downtime",
     **problems.for_staff(404),
 )
-def downtime(id: Id, ask: Ask) -> Any:
-    """With the number of incidents that it explains."""
+def downtime(id: Id, response: Response, ask: Ask) -> Any:
+    """With the number of incidents that it explains; its ETag is for If-Match."""
     demand(ask.caller, "read")
-    return _one(ask, "downtimes", id, "planned downtime")
+    row = _one(ask, "downtimes", id, "planned downtime")
+    response.headers["ETag"] = _etag(row)
+    return row
 
 
 @orders.post(
@@ -94,13 +97,14 @@ def plan(body: models.DowntimeRequest, ask: Ask) -> Any:
     "/downtimes/{id}",
     response_model=models.DowntimeAnswer,
     summary="Change a planned downtime",
-    **problems.for_staff(404),
+    **problems.for_staff(404, 412),
 )
-def replan(id: Id, body: models.DowntimeChange, ask: Ask) -> Any:
+def replan(id: Id, body: models.DowntimeChange, ask: Ask, if_match: IfMatch = None) -> Any:
     """Another end, reason or document."""
     demand(ask.caller, "plan")
     with _transaction(ask):
         before = _own_downtime(ask, id)
+        check_match(if_match, _etag(before))
         change_downtime(
             ask.db,
             ask.policy,
@@ -120,13 +124,13 @@ def replan(id: Id, body: models.DowntimeChange, ask: Ask) -> Any:
     "/downtimes/{id}",
     response_model=models.DowntimeAnswer,
     summary="Cancel a planned downtime",
-    **problems.for_staff(404),
+    **problems.for_staff(404, 412),
 )
-def cancel(id: Id, ask: Ask) -> Any:
+def cancel(id: Id, ask: Ask, if_match: IfMatch = None) -> Any:
     """It explains nothing from now on: what is still there gets its ticket. Kept for the record."""
     demand(ask.caller, "plan")
     with _transaction(ask):
-        _own_downtime(ask, id)
+        check_match(if_match, _etag(_own_downtime(ask, id)))
         cancel_downtime(ask.db, ask.now, id)
         ask.record("downtime.cancel", f"downtime/{id}")
         return _one(ask, "downtimes", id, "planned downtime")
@@ -177,10 +181,12 @@ def silences(ask: Ask, page: Paged, current: Current = False) -> Any:
     summary="One silence",
     **problems.for_staff(404),
 )
-def silence(id: Id, ask: Ask) -> Any:
-    """With the number of notifications that it held back."""
+def silence(id: Id, response: Response, ask: Ask) -> Any:
+    """With the number of notifications that it held back; its ETag is for If-Match."""
     demand(ask.caller, "read")
-    return _one(ask, "silences", id, "silence")
+    row = _one(ask, "silences", id, "silence")
+    response.headers["ETag"] = _etag(row)
+    return row
 
 
 @orders.post(
@@ -212,14 +218,15 @@ def hush(body: models.SilenceRequest, ask: Ask) -> Any:
     "/silences/{id}",
     response_model=models.SilenceAnswer,
     summary="Change a silence",
-    **problems.for_staff(404),
+    **problems.for_staff(404, 412),
 )
-def rehush(id: Id, body: models.SilenceChange, ask: Ask) -> Any:
+def rehush(id: Id, body: models.SilenceChange, ask: Ask, if_match: IfMatch = None) -> Any:
     """Another end or reason; what is held back follows."""
     demand(ask.caller, "silence")
     with _transaction(ask):
         before = _one(ask, "silences", id, "silence")
         _own_silence(ask, before)
+        check_match(if_match, _etag(before))
         change_silence(
             ask.db,
             ask.now,
@@ -236,13 +243,15 @@ def rehush(id: Id, body: models.SilenceChange, ask: Ask) -> Any:
     "/silences/{id}",
     response_model=models.SilenceAnswer,
     summary="End a silence",
-    **problems.for_staff(404),
+    **problems.for_staff(404, 412),
 )
-def unhush(id: Id, ask: Ask) -> Any:
+def unhush(id: Id, ask: Ask, if_match: IfMatch = None) -> Any:
     """Over now: what was held back is sent. Kept for the record."""
     demand(ask.caller, "silence")
     with _transaction(ask):
-        _own_silence(ask, _one(ask, "silences", id, "silence"))
+        before = _one(ask, "silences", id, "silence")
+        _own_silence(ask, before)
+        check_match(if_match, _etag(before))
         end_silence(ask.db, ask.now, id)
         ask.record("silence.end", f"silence/{id}")
         return _one(ask, "silences", id, "silence")
@@ -280,6 +289,11 @@ def _one(ask: Asked, name: str, id: int, what: str) -> dict[str, Any]:
     if not rows:
         raise Problem(404, f"there is no {what} {id}")
     return rows[0]
+
+
+def _etag(row: dict[str, Any]) -> str:
+    """Of what people have said; what time and machines do is no change."""
+    return etag_of([value for name, value in row.items() if name not in _COUNTED])
 
 
 def _plain(row: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:

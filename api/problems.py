@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from api.problem_kinds import kind_of
 from pilewatch.workflow.desk import NotFound, VersionConflict
 from pilewatch.workflow.tickets import Refused
 
@@ -37,12 +38,11 @@ def answer(
     headers: Mapping[str, str] | None = None,
     **more: Any,
 ) -> JSONResponse:
-    """One problem document. `word` names its kind within `urn:pilewatch:problem:`."""
-    title = HTTPStatus(status).phrase
-    kind = word or title.lower().replace(" ", "-")
+    """One problem document. `word` names its kind among `problem_kinds.KINDS`."""
+    kind = kind_of(status, word)
     body = {
-        "type": f"urn:pilewatch:problem:{kind}",
-        "title": title,
+        "type": "about:blank" if kind is None else kind.type,
+        "title": HTTPStatus(status).phrase if kind is None else kind.title,
         "status": status,
         "detail": detail,
         **more,
@@ -116,15 +116,19 @@ _CAUSES: dict[int, tuple[str, str, dict[str, Any]]] = {
 }
 
 
+_WORDS = {409: "refused", 412: "changed-meanwhile", 422: "invalid", 503: "away"}
+
+
 def documented(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
     """What the OpenAPI document says of these errors."""
     found: dict[int | str, dict[str, Any]] = {}
     for status in sorted(statuses):
         cause, detail, more = _CAUSES[status]
-        title = HTTPStatus(status).phrase
+        kind = kind_of(status, _WORDS.get(status))
+        assert kind is not None
         example = {
-            "type": f"urn:pilewatch:problem:{title.lower().replace(' ', '-')}",
-            "title": title,
+            "type": kind.type,
+            "title": kind.title,
             "status": status,
             "detail": detail,
             **more,
@@ -138,14 +142,14 @@ def documented(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
 def open_to_all(*statuses: int) -> dict[str, Any]:
     """A public operation's documentation: errors that can happen, and that no key is needed."""
     security: list[dict[str, list[str]]] = [{}, {"key": []}, {"session": []}]
-    responses = documented({401, 422, 503, *statuses})
+    responses = documented({401, 422, 429, 503, *statuses})
     return {"responses": responses, "openapi_extra": {"security": security}}
 
 
 def for_staff(*statuses: int) -> dict[str, Any]:
     """The same for an operation that needs a key or a session."""
     security: list[dict[str, list[str]]] = [{"key": []}, {"session": []}]
-    responses = documented({401, 403, 422, 503, *statuses})
+    responses = documented({401, 403, 422, 429, 503, *statuses})
     return {"responses": responses, "openapi_extra": {"security": security}}
 
 

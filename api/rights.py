@@ -44,6 +44,8 @@ RIGHTS: dict[str, frozenset[str]] = {
     "command.setAvailability": frozenset({"repairer", "operator", "admin"}),
     "command.triggerStatus": _STAFF,
     "command.startTest": frozenset({"grid_worker", "repairer"}),
+    "webhooks": frozenset({"operator", "admin"}),
+    "ocpi": frozenset({"admin"}),
 }
 
 SCOPES: dict[str, frozenset[str]] = {

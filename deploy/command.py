@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from deploy import audit, contacts, fieldwork, figures, people
+from deploy import audit, contacts, fieldwork, figures, openapi, people
 from deploy.ledger import add_ledger
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
@@ -64,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     add("ingest", _ingest, "take in what chargers say over MQTT")
     add("alerts", _alerts, "turn faults into incidents and tickets")
     add("api", _api, "answer people and programs over HTTP")
+    document = add("openapi", openapi.run, "the API's OpenAPI document, for clients")
+    document.add_argument("--out", type=Path, metavar="FILE", help="instead of printing it")
     add("status", _status, "what is up, and what waits; exit 1 if something is wrong")
     registry = commands.add_parser("registry", help="areas, grids, sites, chargers, connectors")
     inner = registry.add_subparsers(required=True, metavar="COMMAND")
@@ -244,7 +246,8 @@ def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _notify_test(settings: Settings, arguments: argparse.Namespace) -> int:
     from alerts.main import directory_of  # noqa: PLC0415
-    from alerts.notify.channels import NotSent, open_channels  # noqa: PLC0415
+    from alerts.notify.channels import open_channels  # noqa: PLC0415
+    from alerts.notify.reach import NotSent  # noqa: PLC0415
     from alerts.notify.receivers import BadReceivers  # noqa: PLC0415
 
     try:

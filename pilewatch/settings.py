@@ -75,20 +75,23 @@ class Ingest(_Section):
 
 class Alerts(_Section):
     """The engine and the outbox. `notify_file` names who is told, see docs/notifications.md;
-    without it and `webhook_url` notifications are only logged."""
+    without it and `webhook_url` notifications are only logged. What people subscribe by the API
+    may reach addresses of this network only where `private_webhooks` is set."""
 
     policy_file: Path | None = None
     notify_file: Path | None = None
     tick_s: float = Field(default=1.0, gt=0, le=60)
     webhook_url: str | None = None
     webhook_secret: SecretStr | None = None
+    private_webhooks: bool = False
 
 
 class Api(_Section):
     """HTTP. `public_url` is what QR codes and notifications point at.
 
     Only `trusted_proxies` (addresses or networks) are believed about `X-Forwarded-For`;
-    `max_streams` bounds the live streams of one process.
+    `max_streams` bounds the live streams of one process. Requests to programs' addresses are
+    counted by the minute and in each process; 0: not at all.
     """
 
     host: str = "127.0.0.1"
@@ -98,11 +101,27 @@ class Api(_Section):
     session_hours: int = Field(default=12, ge=1)
     max_streams: int = Field(default=500, ge=1)
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    requests_per_address: int = Field(default=3000, ge=0)
+    requests_per_key: int = Field(default=6000, ge=0)
 
     @property
     def behind_tls(self) -> bool:
         """Whether browsers come over TLS, so that cookies may go nowhere else."""
         return self.secure_cookies or self.public_url.startswith("https://")
+
+
+class Ocpi(_Section):
+    """Who we are to other parties, by the registers of OCPI; `country` is ISO 3166-1 alpha-3."""
+
+    country_code: str = Field(default="CN", pattern="^[A-Z]{2}$")
+    country: str = Field(default="CHN", pattern="^[A-Z]{3}$")
+    party_id: str = Field(default="PLW", pattern="^[A-Z0-9]{3}$")
+
+
+class Open311(_Section):
+    """`jurisdiction_id` is the host name of the authority; another one is refused with 404."""
+
+    jurisdiction_id: str = "pilewatch"
 
 
 Role = Literal["grid_worker", "repairer", "operator", "admin", "auditor"]
@@ -198,6 +217,8 @@ class Settings(BaseSettings):
     posters: Posters = Posters()
     people: People = People()
     metrics: Metrics = Metrics()
+    ocpi: Ocpi = Ocpi()
+    open311: Open311 = Open311()
     log_format: Literal["json", "text"] = "text"
 
     @classmethod

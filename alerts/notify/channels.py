@@ -16,6 +16,7 @@ import structlog
 from alerts.notify import alertmanager
 from alerts.notify.letters import Letter
 from alerts.notify.news import News
+from alerts.notify.reach import NotSent, reach
 from alerts.notify.receivers import Address, Receiver
 from alerts.notify.words import Message, Words
 from pilewatch.clock import Clock
@@ -23,14 +24,6 @@ from pilewatch.clock import Clock
 _LOG = structlog.get_logger()
 _WAIT_S = 10.0
 _TO = "{to}"
-
-
-class NotSent(Exception):
-    """It did not arrive; `retry_after_s` is what the other side asked for."""
-
-    def __init__(self, reason: str, retry_after_s: float | None = None):
-        super().__init__(reason)
-        self.retry_after_s = retry_after_s
 
 
 class Channel(Protocol):
@@ -47,10 +40,11 @@ class Channel(Protocol):
 
 
 class Post:
-    """HTTP POST of JSON. One client for all addresses."""
+    """JSON over HTTP. One client for all addresses; `private` ones may be in our own network."""
 
-    def __init__(self, clock: Clock):
+    def __init__(self, clock: Clock, *, private: bool = True):
         self._clock = clock
+        self._private = private
         self._client = httpx.Client(timeout=_WAIT_S)
 
     def __call__(self, address: Address, key: str, document: dict[str, Any]) -> None:
@@ -61,15 +55,32 @@ class Post:
             moment = str(int(self._clock().timestamp()))
             sign = hmac.new(address.secret.encode(), f"{moment}.{body}".encode(), hashlib.sha256)
             headers["X-Pilewatch-Signature"] = f"t={moment},v1={sign.hexdigest()}"
-        try:
-            answer = self._client.post(address.url, content=body.encode(), headers=headers)
-        except httpx.InvalidURL as error:
-            raise NotSent("the channel's address is no URL") from error
-        except httpx.HTTPError as error:
-            raise NotSent(type(error).__name__) from error
+        answer = self._send("POST", address.url, body.encode(), headers)
         if not answer.is_success:
             asked = _seconds(answer.headers.get("retry-after"), self._clock())
             raise NotSent(f"answered {answer.status_code}", asked)
+
+    def request(
+        self, method: str, url: str, document: dict[str, Any], headers: dict[str, str]
+    ) -> httpx.Response:
+        """The answer, whatever it is. Raises `NotSent` where there is none."""
+        content = json.dumps(document, ensure_ascii=False).encode()
+        return self._send(method, url, content, {"Content-Type": "application/json", **headers})
+
+    def _send(
+        self, method: str, url: str, content: bytes, headers: dict[str, str]
+    ) -> httpx.Response:
+        there = reach(url, private=self._private)
+        try:
+            return self._client.request(
+                method,
+                there.url,
+                content=content,
+                headers={**headers, **there.headers},
+                extensions=there.extensions,
+            )
+        except httpx.HTTPError as error:
+            raise NotSent(type(error).__name__) from error
 
 
 def _seconds(retry_after: str | None, now: datetime) -> float | None:

@@ -8,9 +8,10 @@ from typing import Any
 import psycopg
 import structlog
 
-from alerts.notify.channels import Channel, NotSent
+from alerts.notify.channels import Channel
 from alerts.notify.letters import NO_LETTERS, Letters
 from alerts.notify.news import read_news
+from alerts.notify.reach import NotSent
 from alerts.notify.receivers import Directory, Receiver
 from alerts.notify.routing import route
 from pilewatch.policy import Delivery
@@ -47,14 +48,16 @@ def send_due(
     rule: Delivery,
     now: datetime,
     letters: Letters = NO_LETTERS,
+    paused: frozenset[str] = frozenset(),
 ) -> int:
     """Send what is due, each message marked by itself; gives how many arrived.
 
     A crash between sending and marking sends it again, with the same key. A receiver that cannot
-    be reached is not asked again in this round: it does not hold up the others.
+    be reached is not asked again in this round: it does not hold up the others. What is for
+    those in `paused` waits.
     """
     messages = db.execute(_SQL["due_messages"], {"now": now}).fetchall()
-    away: set[str] = set()
+    away = set(paused)
     sent = 0
     for message in messages:
         if message["receiver"] in away:

@@ -8,17 +8,20 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.admission import admitted
-from api.pages import account, console, login, organisation, render, resident
+from api.pages import account, console, login, organisation, render, resident, waiting
 from api.pages.shield import HEADERS, Shield
 
-_PROGRAMS = ("/api/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/redoc")
+_PROGRAMS = (
+    *("/api/", "/ocpi/", "/open/", "/open311/"),
+    *("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/redoc"),
+)
 _TOLD = (401, 403, 404, 405, 409, 412, 413, 422, 429, 503)
 """Statuses that have words of their own; others are told as 500."""
 
 
 def install(app: FastAPI) -> None:
     """Add the pages to an application whose error handlers are installed already."""
-    for module in (render, resident, login, account, console):
+    for module in (render, resident, waiting, login, account, console):
         app.include_router(module.router, dependencies=[Depends(admitted, scope="function")])
     # It asks the organisation, and holds neither place nor connection meanwhile.
     app.include_router(organisation.router)

@@ -50,7 +50,7 @@ def write_registry(db: Db, registry: Registry) -> Loaded:
         "gateway": _rows(registry.gateways),
         "charger": _rows(registry.chargers),
         "connector": [
-            {"charger": c.code, "number": p.number, "max_power_w": p.max_power_w}
+            {"charger": c.code, **msgspec.to_builtins(p)}
             for c in registry.chargers.values()
             for p in c.plugs()
         ],

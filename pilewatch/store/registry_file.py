@@ -16,6 +16,9 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
+from pilewatch.openinghours import read_opening_hours
+from pilewatch.plugs import PlugType, PowerType
+
 MAX_BYTES = 50_000_000
 """A longer file is refused: it is no list of piles."""
 
@@ -23,6 +26,8 @@ Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Text = Annotated[str, Meta(max_length=500)]
 Watts = Annotated[float, Meta(gt=0, le=10_000_000)]
+Volts = Annotated[float, Meta(gt=0, le=10_000)]
+Amperes = Annotated[float, Meta(gt=0, le=10_000)]
 
 
 class BadRegistry(ValueError):
@@ -68,6 +73,9 @@ class Site(_Row):
     latitude: Annotated[float, Meta(ge=-90, le=90)] | None = None
     longitude: Annotated[float, Meta(ge=-180, le=180)] | None = None
     repair_phone: Text | None = None
+    city: Name | None = None
+    postal_code: Text | None = None
+    opening_hours: Text | None = None
 
 
 class Gateway(_Row):
@@ -79,11 +87,16 @@ class Gateway(_Row):
 Number = Annotated[int, Meta(ge=1, le=999)]
 
 
-class Plug(Struct, forbid_unknown_fields=True):
-    """One connector: its number on the pile and its limit in watts."""
+class Plug(Struct, forbid_unknown_fields=True, kw_only=True):
+    """One connector: its number on the pile; `plug` is a ConnectorType of OCPI 2.2.1. What is
+    absent is as on the whole charger, and else as usual."""
 
     number: Number
     max_power_w: Watts | None = None
+    plug: PlugType | None = None
+    power_type: PowerType | None = None
+    max_voltage_v: Volts | None = None
+    max_current_a: Amperes | None = None
 
 
 class Charger(_Row):
@@ -98,13 +111,25 @@ class Charger(_Row):
     model: Text | None = None
     max_power_w: Watts | None = None
     installed_on: date | None = None
+    plug: PlugType | None = None
+    power_type: PowerType | None = None
+    max_voltage_v: Volts | None = None
+    max_current_a: Amperes | None = None
     active: bool = True
 
     def plugs(self) -> list[Plug]:
         """Its connectors, one by one."""
-        if isinstance(self.connectors, int):
-            return [Plug(n, self.max_power_w) for n in range(1, self.connectors + 1)]
-        return [Plug(p.number, p.max_power_w or self.max_power_w) for p in self.connectors]
+        listed = self.connectors
+        if isinstance(listed, int):
+            listed = [Plug(number=n) for n in range(1, listed + 1)]
+        return [
+            Plug(number=p.number, **{k: getattr(p, k) or getattr(self, k) for k in EQUIPMENT})
+            for p in listed
+        ]
+
+
+EQUIPMENT = ("max_power_w", "plug", "power_type", "max_voltage_v", "max_current_a")
+"""What a connector may have of its own, and a charger for all of its connectors."""
 
 
 @dataclass
@@ -148,6 +173,9 @@ _COLUMNS = {
     "latitude": ("sites", "latitude"),
     "longitude": ("sites", "longitude"),
     "repair_phone": ("sites", "repair_phone"),
+    "city": ("sites", "city"),
+    "postal_code": ("sites", "postal_code"),
+    "opening_hours": ("sites", "opening_hours"),
     "gateway": ("gateways", "code"),
     "charger": ("chargers", "code"),
     "kind": ("chargers", "kind"),
@@ -157,6 +185,7 @@ _COLUMNS = {
     "connectors": ("chargers", "connectors"),
     "max_power_w": ("chargers", "max_power_w"),
     "installed_on": ("chargers", "installed_on"),
+    **{name: ("chargers", name) for name in EQUIPMENT},
     "active": ("chargers", "active"),
 }
 """CSV: one line a charger; column -> (section, key)."""
@@ -334,6 +363,8 @@ class _Reader:
                     self._check_reference(section, code, key, target, getattr(row, key))
         for area in self.registry.areas.values():
             self._check_timezone(area)
+        for site in self.registry.sites.values():
+            self._check_opening_hours(site)
         for charger in self.registry.chargers.values():
             self._check_charger(charger)
         if self.problems:
@@ -358,6 +389,14 @@ class _Reader:
                 f"areas {area.code!r}: timezone {area.timezone!r} is unknown; right would be "
                 "a name such as Asia/Shanghai",
             )
+
+    def _check_opening_hours(self, site: Site) -> None:
+        if site.opening_hours is not None:
+            try:
+                read_opening_hours(site.opening_hours)
+            except ValueError as error:
+                line = self.lines["sites", site.code]
+                self.problem(line, f"sites {site.code!r}: opening_hours: {error}")
 
     def _check_charger(self, charger: Charger) -> None:
         line = self.lines["chargers", charger.code]

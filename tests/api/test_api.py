@@ -154,6 +154,8 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
     "people": ("PATCH", "/persons/1", {"name": "W"}),
     "audit": ("GET", "/audit", None),
     **{f"command.{name}": ("POST", "/chargers/C0/commands", _order(name)) for name in NAMES},
+    "webhooks": ("GET", "/webhooks", None),
+    "ocpi": ("GET", "/ocpi-parties", None),
 }
 
 

@@ -147,3 +147,20 @@ def test_an_incident_tells_what_plans_and_what_silences_it(world: World) -> None
     told = world.ask("operator", "GET", "/incidents/1").json()
     assert told["planned_by"] == window["id"] and told["silenced_by"] == 1
     assert told["planned_until"] > window["to_at"]
+
+
+@pytest.mark.parametrize("kind", ["downtimes", "silences"])
+def test_a_plan_that_somebody_else_has_changed_is_not_changed_unseen(
+    world: World, kind: str
+) -> None:
+    said = _plan() if kind == "downtimes" else {"site": "s", "to_at": _at(5), "reason": "x"}
+    path = f"/{kind}/{world.ask('admin', 'POST', f'/{kind}', json=said).json()['id']}"
+    seen = {"If-Match": world.ask("operator", "GET", path).headers["etag"]}
+    longer = {"to_at": _at(30)}
+    first = world.ask("operator", "PATCH", path, json=longer, headers=dict(seen))
+    assert first.status_code == 200, first.text
+    for method, body in (("PATCH", {"to_at": _at(40)}), ("DELETE", None)):
+        late = world.ask("admin", method, path, json=body, headers=dict(seen))
+        assert late.status_code == 412
+    again = {"If-Match": world.ask("admin", "GET", path).headers["etag"]}
+    assert world.ask("admin", "DELETE", path, headers=again).status_code == 200

@@ -217,3 +217,21 @@ def test_ages_tick_and_match_what_the_server_wrote(visits: Visits, world: World)
     page.goto("/s/s")
     page.clock.fast_forward(130_000)
     expect(page.locator("time[data-age]").first).to_have_text("2分钟前")
+
+
+def test_a_waiting_page_tells_of_the_free_port_by_itself(visits: Visits, world: World) -> None:
+    world.db.execute("UPDATE connector_state SET status = 'charging'")
+    world.community.heard(datetime.now(UTC))
+    page = visits.open("/s/s", _PHONE)
+    stream = "retry: 100\n\nevent: connector\ndata: {}\n\n"
+    page.route(
+        "**/api/v1/live*",
+        lambda route: route.fulfill(content_type="text/event-stream", body=stream),
+    )
+    page.click("form[action='/s/s/wait'] button")
+    expect(page.locator("h1")).to_have_text("正在等空位")
+    world.db.execute("UPDATE connector_state SET status = 'available'")
+    expect(page.locator("h1")).to_have_text("有空位了")
+    expect(page).to_have_title("有空位了")
+    page.click("a.button")
+    expect(page.locator("h1")).to_have_text("万和一期东门")

@@ -48,6 +48,41 @@ def test_a_good_file_loads_once_and_changes_nothing_the_second_time(db: Db, tmp_
     assert row == {"repair_phone": "03761234567", "latitude": 32.13}
 
 
+def test_what_others_are_told_comes_from_the_file_and_is_checked(
+    plain_db: Db, tmp_path: Path
+) -> None:
+    told = GOOD.replace(
+        "longitude: 114.07,",
+        'longitude: 114.07, city: 信阳, postal_code: "464000", opening_hours: "Mo-Fr 08:00-20:00",',
+    ).replace(
+        "label: 快充1, connectors: [{number: 1},",
+        "label: 快充1, plug: GBT_DC, power_type: DC, max_voltage_v: 750, connectors: [{number: 1, "
+        "plug: CHADEMO, max_current_a: 125},",
+    )
+    load_registry(plain_db, _file(tmp_path, told))
+    again = load_registry(plain_db, _file(tmp_path, told))
+    assert not any(again.added.values()) and not any(again.changed.values())
+    site = plain_db.execute("SELECT city, postal_code, opening_hours FROM site").fetchone()
+    assert site == {"city": "信阳", "postal_code": "464000", "opening_hours": "Mo-Fr 08:00-20:00"}
+    rows = plain_db.execute(
+        "SELECT plug, power_type, max_voltage_v, max_current_a FROM connector "
+        "WHERE power_type IS NOT NULL ORDER BY number"
+    ).fetchall()
+    assert [tuple(row.values()) for row in rows] == [
+        ("CHADEMO", "DC", 750, 125),
+        ("GBT_DC", "DC", 750, None),
+    ]
+    lines = (
+        "area,grid,site,charger,kind,plug,max_current_a,opening_hours\n"
+        "a,g,s,C1,ebike,DOMESTIC_I,10,24/7\n"
+    )
+    registry = read_registry(_file(tmp_path, lines, "r.csv"))
+    assert registry.chargers["C1"].plugs()[0].max_current_a == 10
+    wrong = _problems(tmp_path, told.replace("Mo-Fr 08:00", "daily 08:00").replace("DOMESTIC", "X"))
+    assert "registry.yaml:5: sites 'wanhe-1a': opening_hours: 'daily 08:00-20:00'" in wrong
+    assert "Invalid enum value 'GB/T'" in _problems(tmp_path, told.replace("GBT_DC", "GB/T"))
+
+
 def test_a_shorter_connector_list_retires_ports_and_a_longer_one_revives_them(
     plain_db: Db, tmp_path: Path
 ) -> None:

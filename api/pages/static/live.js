@@ -46,6 +46,7 @@ async function refresh() {
   if (!regions.length && !busy(main)) {
     put(main, fresh.body);
   }
+  if ("titled" in main.dataset) document.title = main.querySelector("h1").textContent;
   tick();
 }
 

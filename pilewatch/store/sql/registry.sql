@@ -27,20 +27,26 @@ RETURNING (xmax = 0) AS added;
 
 -- name: write_site
 INSERT INTO site AS t
-    (code, grid_id, company_id, name, address, latitude, longitude, repair_phone)
-SELECT r.code, g.id, c.id, r.name, r.address, r.latitude, r.longitude, r.repair_phone
+    (code, grid_id, company_id, name, address, latitude, longitude, repair_phone, city,
+     postal_code, opening_hours)
+SELECT r.code, g.id, c.id, r.name, r.address, r.latitude, r.longitude, r.repair_phone, r.city,
+       r.postal_code, r.opening_hours
 FROM jsonb_to_recordset(%(rows)s) AS r(
     code text, grid text, company text, name text, address text,
-    latitude double precision, longitude double precision, repair_phone text)
+    latitude double precision, longitude double precision, repair_phone text, city text,
+    postal_code text, opening_hours text)
 JOIN grid g ON g.code = r.grid
 LEFT JOIN company c ON c.code = r.company
 ON CONFLICT (code) DO UPDATE SET
     grid_id = excluded.grid_id, company_id = excluded.company_id, name = excluded.name,
     address = excluded.address, latitude = excluded.latitude, longitude = excluded.longitude,
-    repair_phone = excluded.repair_phone
-WHERE (t.grid_id, t.company_id, t.name, t.address, t.latitude, t.longitude, t.repair_phone)
+    repair_phone = excluded.repair_phone, city = excluded.city,
+    postal_code = excluded.postal_code, opening_hours = excluded.opening_hours
+WHERE (t.grid_id, t.company_id, t.name, t.address, t.latitude, t.longitude, t.repair_phone, t.city,
+       t.postal_code, t.opening_hours)
     IS DISTINCT FROM (excluded.grid_id, excluded.company_id, excluded.name, excluded.address,
-                      excluded.latitude, excluded.longitude, excluded.repair_phone)
+                      excluded.latitude, excluded.longitude, excluded.repair_phone, excluded.city,
+                      excluded.postal_code, excluded.opening_hours)
 RETURNING (xmax = 0) AS added;
 
 -- name: write_gateway
@@ -71,14 +77,19 @@ WHERE (t.site_id, t.gateway_id, t.kind, t.label, t.vendor, t.model, t.active, t.
 RETURNING (xmax = 0) AS added;
 
 -- name: write_connector
-INSERT INTO connector AS t (charger_id, number, max_power_w)
-SELECT c.id, r.number, r.max_power_w
+INSERT INTO connector AS t
+    (charger_id, number, max_power_w, plug, power_type, max_voltage_v, max_current_a)
+SELECT c.id, r.number, r.max_power_w, r.plug, r.power_type, r.max_voltage_v, r.max_current_a
 FROM jsonb_to_recordset(%(rows)s) AS r(
-    charger text, number smallint, max_power_w double precision)
+    charger text, number smallint, max_power_w double precision, plug text, power_type text,
+    max_voltage_v double precision, max_current_a double precision)
 JOIN charger c ON c.code = r.charger
 ON CONFLICT (charger_id, number) DO UPDATE SET
-    max_power_w = excluded.max_power_w, active = true
-WHERE (t.max_power_w, t.active) IS DISTINCT FROM (excluded.max_power_w, true)
+    max_power_w = excluded.max_power_w, plug = excluded.plug, power_type = excluded.power_type,
+    max_voltage_v = excluded.max_voltage_v, max_current_a = excluded.max_current_a, active = true
+WHERE (t.max_power_w, t.plug, t.power_type, t.max_voltage_v, t.max_current_a, t.active)
+    IS DISTINCT FROM (excluded.max_power_w, excluded.plug, excluded.power_type,
+                      excluded.max_voltage_v, excluded.max_current_a, true)
 RETURNING (xmax = 0) AS added;
 
 -- name: retire_connectors

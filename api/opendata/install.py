@@ -1,0 +1,16 @@
+"""The open data's place in the application: routes, and errors in each format's own words."""
+
+from fastapi import APIRouter, FastAPI
+
+from api.opendata import datex, feeds, geojson, georeport, ocpi
+
+ROUTERS: tuple[APIRouter, ...] = (
+    *(geojson.router, feeds.router, datex.router),
+    *(ocpi.router, georeport.discovery_router, georeport.router, georeport.orders),
+)
+
+
+def install(app: FastAPI) -> None:
+    """Add the error handlers; the routes are `ROUTERS`."""
+    ocpi.install(app)
+    georeport.install(app)
