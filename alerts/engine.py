@@ -532,7 +532,7 @@ class _Turn:
     def _merge(self, ticket_id: int, into: int) -> None:
         """The narrower matter goes on in the wider one, unless someone already works on it."""
         ticket = get_ticket(self.db, ticket_id)
-        if ticket_id != into and ticket.state in POSSIBLE[Merge]:
+        if ticket_id != into and ticket.state in POSSIBLE[Merge] and not ticket.open_orders:
             act(self.db, self.policy, self.now, ticket_id, Merge(into), ENGINE)
             self.ledger.moved(ticket_id, into)
 
