@@ -49,7 +49,7 @@ class Office:
         tell_parties(w.db, lambda: self.moment)
         directory, channels = with_subscriptions(w.db, Directory([], {}), {}, self.post, Ocpi())
         write_deliveries(w.db, directory, self.moment)
-        return send_due(w.db, directory, channels, RULE, self.moment, paused(w.db))
+        return send_due(w.db, directory, channels, RULE, self.moment, paused=paused(w.db))
 
 
 def hook(w: Watched, url: str, topics: list[str], company: bool = True, site: str = "s") -> int:

@@ -3,6 +3,7 @@
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from api.people import ROLES, add_person, new_api_key
 from pilewatch.model import SubjectKind
@@ -101,6 +102,126 @@ class Sides:
             "SELECT s.id, now(), now() + interval '1 hour', 'x', 1, now() FROM site s "
             "WHERE s.code = %s",
             "t" if far else "s",
+        )
+
+    def cost(self, ticket: int) -> int:
+        """A cost of this ticket."""
+        return self._one(
+            "INSERT INTO ticket_cost (ticket_id, kind, quantity, unit_fen, payer, entered_by, "
+            "entered_at) VALUES (%s, 'labour', 1, 100, 'user', 1, now())",
+            ticket,
+        )
+
+    def work_order(self, far: bool) -> int:
+        """The community's part of a ticket, which the company may do too."""
+        return self._one(
+            "INSERT INTO work_order (ticket_id, duty, company_id, task, deadline_at, state, "
+            "opened_at) SELECT %s, 'community', c.id, 'x', now(), 'open', now() FROM company c "
+            "WHERE c.code = %s",
+            self.ticket(far), "d" if far else "c",
+        )  # fmt: skip
+
+    def command(self, far: bool) -> int:
+        """One that is done."""
+        return self._one(
+            "INSERT INTO command (charger_id, name, reason, state, issued_at, expires_at, ended_at) "
+            "SELECT c.id, 'reset', 'x', 'done', now(), now() + interval '1 minute', now() "
+            "FROM charger c WHERE c.code = %s",
+            "D0" if far else "C0",
+        )
+
+    def report(self, far: bool) -> int:
+        """A doubtful one with a photo, that waits for a review."""
+        id = self._one(
+            "INSERT INTO report (receipt, source, site_id, code, reported_at, doubt) "
+            "SELECT %s, 'page', s.id, 'no-output', now(), '{same-text}' FROM site s "
+            "WHERE s.code = %s",
+            secrets.token_bytes(32), "t" if far else "s",
+        )  # fmt: skip
+        self.db.execute(
+            "INSERT INTO report_photo (report_id, number, added_at, sent, width, height, jpeg) "
+            "VALUES (%s, 1, now(), %s, 1, 1, 'x')",
+            (id, secrets.token_bytes(32)),
+        )
+        return id
+
+    def meeting(self, far: bool) -> str:
+        """One that was held in the grid."""
+        id = str(uuid4())
+        self.db.execute(
+            "INSERT INTO meeting (id, grid_id, place, starts_at, entered, entered_by, entered_at) "
+            "SELECT %s, g.id, 'x', now(), '', 1, now() FROM grid g WHERE g.code = %s",
+            (id, "h" if far else "g"),
+        )
+        return id
+
+    def matter(self, far: bool) -> str:
+        """One that the company owes an answer to."""
+        id = str(uuid4())
+        self.db.execute(
+            "INSERT INTO matter (id, meeting_id, grid_id, raised_at, kind, text, owner_company_id, "
+            "deadline_at, state, entered, entered_by, entered_at) "
+            "SELECT %s, m.id, m.grid_id, now(), 'other', 'x', c.id, now(), 'raised', '', 1, now() "
+            "FROM meeting m, company c WHERE m.id = %s AND c.code = %s",
+            (id, self.meeting(far), "d" if far else "c"),
+        )
+        return id
+
+    def exclusion(self, far: bool) -> int:
+        """An hour of the site's."""
+        return self._one(
+            "INSERT INTO exclusion (scope_kind, scope_id, reason, document, from_at, to_at, "
+            "entered_by, entered_at) SELECT 'site', s.id, 'utility', 'x', now() - interval '1 h', "
+            "now(), 1, now() FROM site s WHERE s.code = %s",
+            "t" if far else "s",
+        )
+
+    def patrol_plan(self, far: bool) -> int:
+        """A patrol of the site."""
+        return self._one(
+            "INSERT INTO patrol_plan (name, kind, purpose, scope_kind, scope_id, interval_days, "
+            "route, first_due_at, entered_by, entered_at) "
+            "SELECT 'x', 'patrol', 'patrol', 'site', s.id, 90, 'nearest', now(), 1, now() "
+            "FROM site s WHERE s.code = %s",
+            "t" if far else "s",
+        )
+
+    def round(self, far: bool) -> int:
+        """An open round over one pile."""
+        checklist = self._one(
+            "INSERT INTO checklist (code, number, purpose, chargers, digest, content, added_at) "
+            "VALUES (%s, 1, 'patrol', '{ebike}', '', %s, now())",
+            secrets.token_hex(4), '{"name": {"zh": "x", "en": "x"}, "items": []}',
+        )  # fmt: skip
+        id = self._one(
+            "INSERT INTO patrol_round (plan_id, number, opened_at, due_at) "
+            "VALUES (%s, 1, now(), now() + interval '1 day')",
+            self.patrol_plan(far),
+        )
+        self.db.execute(
+            "INSERT INTO patrol_stop (round_id, charger_id, place, checklist_id) "
+            "SELECT %s, c.id, 1, %s FROM charger c WHERE c.code = %s",
+            (id, checklist, "D0" if far else "C0"),
+        )
+        return id
+
+    def inspection(self, far: bool) -> str:
+        """One that passed."""
+        id = str(uuid4())
+        self.db.execute(
+            "INSERT INTO inspection (id, charger_id, person_id, inspected_at, received_at, passed) "
+            "SELECT %s, c.id, 1, now(), now(), true FROM charger c WHERE c.code = %s",
+            (id, "D0" if far else "C0"),
+        )
+        return id
+
+    def webhook(self, far: bool) -> int:
+        """The company's, about its one site."""
+        return self._one(
+            "INSERT INTO webhook (url, secret, topics, sites, company_id, created_by, created_at) "
+            "SELECT 'https://x.example', 'x', '{ticket.*}', ARRAY[%s], c.id, 1, now() "
+            "FROM company c WHERE c.code = %s",
+            *(("t", "d") if far else ("s", "c")),
         )
 
     def key_of(self, person: int) -> int:

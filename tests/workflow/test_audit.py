@@ -152,7 +152,7 @@ def test_two_hundred_racing_writers_make_one_chain_without_a_deadlock(
     plain_db: Db, plain_database_url: str
 ) -> None:
     """Some record before they lock a row, some after: an early lock of the chain would deadlock."""
-    plain_db.execute("CREATE TABLE matter AS SELECT 1 AS id, 0 AS steps")
+    plain_db.execute("CREATE TABLE raced AS SELECT 1 AS id, 0 AS steps")
     failed: list[Exception] = []
 
     def race(seed: int) -> None:
@@ -161,7 +161,7 @@ def test_two_hundred_racing_writers_make_one_chain_without_a_deadlock(
             for _ in range(10):
                 steps = [
                     lambda: record(db, NOW, None, "matter.step", "matter/1"),
-                    lambda: db.execute("UPDATE matter SET steps = steps + 1"),
+                    lambda: db.execute("UPDATE raced SET steps = steps + 1"),
                 ]
                 order.shuffle(steps)
                 try:
@@ -179,7 +179,7 @@ def test_two_hundred_racing_writers_make_one_chain_without_a_deadlock(
     for thread in threads:
         thread.join()
     assert failed == []
-    row = plain_db.execute("SELECT steps FROM matter").fetchone()
+    row = plain_db.execute("SELECT steps FROM raced").fetchone()
     found = verify(plain_db)
     assert row is not None
     assert (found.rows, found.wrong) == (row["steps"], ())

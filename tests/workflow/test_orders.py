@@ -199,7 +199,7 @@ def test_only_what_is_meant_for_residents_reaches_a_receipt(community: Community
         for comment in (Comment("供应商太慢"), Comment("周五换插座", "announced")):
             act(c.db, c.policy, NOW, filed.ticket_id, comment, actor(c))
     split(c, filed.ticket_id, "power")
-    receipt = report_by_receipt(c.db, filed.receipt_token)
+    receipt = report_by_receipt(c.db, NOW, filed.receipt_token)
     assert receipt is not None
     told = [(step["action"], step["note"]) for step in receipt.timeline]
     assert told == [("opened", None), ("announced", "周五换插座")]
