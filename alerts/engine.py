@@ -116,7 +116,10 @@ class Engine:
         turn.read(events)
         for event in events:
             turn.digest(event)
-        # Time must not run ahead of events that still wait: they may dismiss what is due.
+        # Time must not run ahead of events that still wait, nor of what has been heard: they may
+        # dismiss what is due.
+        if drained:
+            turn.hear()
         turn.let_time_pass(now if drained else events[-1].received_at)
         if drained:
             turn.sweep()
@@ -287,12 +290,24 @@ class _Turn:
             end_plan(self.db, row["id"])
             self._announce(incident, self.now)
 
-    def _listen(self) -> None:
-        """Who no longer speaks, and who speaks again."""
+    def hear(self) -> None:
+        """Who speaks again, since the moment when it was heard."""
         moment = {"now": self.now}
         returned = self.db.execute(SQL["returned_chargers"], moment).fetchall()
         for row in returned:
-            self.consider(silence.returned_charger(row["charger_id"], self.now))
+            self.consider(silence.returned_charger(row["charger_id"], row["last_seen_at"]))
+        refreshed = self.db.execute(SQL["refreshed_connectors"], moment).fetchall()
+        for row in refreshed:
+            port, heard_at = row["connector_id"], row["heard_at"]
+            self.consider(silence.stale_connector(port, heard_at, stale=False, heard_at=heard_at))
+        self._changed(
+            chargers=[row["charger_id"] for row in returned],
+            connectors=[row["connector_id"] for row in refreshed],
+        )
+
+    def _listen(self) -> None:
+        """Who no longer speaks."""
+        moment = {"now": self.now}
         silent = self.db.execute(SQL["silent_chargers"], moment).fetchall()
         for row in silent:
             said = {
@@ -301,16 +316,14 @@ class _Turn:
                 "heartbeat_s": row["heartbeat_s"],
             }
             self.consider(silence.silent_charger(row["charger_id"], self.now, said))
-        ports: list[int] = []
-        for name, stale in (("refreshed_connectors", False), ("stale_connectors", True)):
-            for row in self.db.execute(SQL[name], moment).fetchall():
-                ports.append(row["connector_id"])
-                self.consider(
-                    silence.stale_connector(
-                        row["connector_id"], self.now, stale=stale, heard_at=row["heard_at"]
-                    )
-                )
-        self._changed(chargers=[row["charger_id"] for row in returned + silent], connectors=ports)
+        stale = self.db.execute(SQL["stale_connectors"], moment).fetchall()
+        for row in stale:
+            port, heard_at = row["connector_id"], row["heard_at"]
+            self.consider(silence.stale_connector(port, self.now, stale=True, heard_at=heard_at))
+        self._changed(
+            chargers=[row["charger_id"] for row in silent],
+            connectors=[row["connector_id"] for row in stale],
+        )
 
     def _changed(self, *, chargers: list[int], connectors: list[int]) -> None:
         """Say that what is shown of these has changed, though nothing has been said by them."""

@@ -158,6 +158,9 @@ class SessionMeters(Struct, frozen=True, forbid_unknown_fields=True):
     cap_sessions: Annotated[int, Meta(ge=2)] = 5
     cap_within: Share = 0.01
     cap_share: Share = 0.9
+    flat_sessions: Annotated[int, Meta(ge=2)] = 3
+    flat_within: Share = 0.002
+    flat_share: Share = 0.6
     drift: Annotated[float, Meta(gt=1)] = 1.5
     drift_sessions: Annotated[int, Meta(ge=2)] = 4
     drift_noise_k: Annotated[float, Meta(gt=0)] = 0.5

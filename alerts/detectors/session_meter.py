@@ -161,10 +161,18 @@ def _contact(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> 
 def _cap(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> Iterator[Finding]:
     """Many vehicles reach the same power and none more, where formerly they did.
 
-    May be wrong where one vehicle alone uses the port for weeks.
+    Few are enough where all of the latest stop at exactly the same, far below. May be wrong where
+    one vehicle alone uses the port for weeks.
     """
     last = sessions[0]
     peaks = [s.peak_w for s in sessions if s.peak_w and s.sound and s.peak_w > 50]
+    latest, before = peaks[: rule.flat_sessions], peaks[rule.flat_sessions :]
+    if len(latest) == rule.flat_sessions and before:
+        flat = max(latest) - min(latest) <= rule.flat_within * max(latest)
+        if flat and max(latest) < rule.flat_share * max(before):
+            seen = {"plateau_w": max(latest), "formerly_w": max(before)}
+            yield _found("derated", last, at, seen)
+            return
     for of in range(rule.cap_sessions, min(rule.cap_of, len(peaks) - 1) + 1):
         recent, formerly = peaks[:of], max(peaks[of:])
         top = sorted(recent, reverse=True)[: rule.cap_sessions]

@@ -102,10 +102,14 @@ def scenario_of(plan: Plan) -> Scenario:
     for place, code in enumerate(own):
         slow = KINDS[code].visible in _UNHURRIED and code not in _TOLD_AT_ONCE
         lasts = min(3.0, 0.6 * span) if slow else min(0.4, 0.3 * span)
-        at = plan.warm_days + (span - lasts) * (place + chance.random()) / len(own)
         fits = [c for c in piles if c.kind in KINDS[code].kinds] or piles
-        # One pile's second fault would hide behind its first.
-        pile = min(fits, key=lambda c: _overlap(taken.get(c.code, []), at, lasts))
+        # One pile's second fault would hide behind its first: other moments are tried, too.
+        tries = [
+            (_overlap(taken.get(pile.code, []), at, lasts), pile, at)
+            for at in _moments(plan, chance, lasts, (place + chance.random()) / len(own))
+            for pile in fits
+        ]
+        _, pile, at = min(tries, key=lambda tried: tried[0])
         taken.setdefault(pile.code, []).append((at, at + lasts + _REST))
         piles.remove(pile)
         piles.append(pile)
@@ -123,6 +127,14 @@ def scenario_of(plan: Plan) -> Scenario:
         faults=Faults(rates={}, scripted=scripted),
         network=noisy if plan.noise else Network(),
     )
+
+
+def _moments(plan: Plan, chance: random.Random, lasts: float, turn: float) -> Iterator[float]:
+    """Days at which a fault may begin; `turn` is its place in the order, from 0 to 1."""
+    room = plan.days - plan.warm_days - lasts
+    yield plan.warm_days + room * turn
+    for _ in range(12):
+        yield plan.warm_days + room * chance.random()
 
 
 def _overlap(taken: list[tuple[float, float]], at: float, lasts: float) -> float:

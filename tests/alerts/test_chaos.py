@@ -53,7 +53,8 @@ def _outcome(db: Db) -> dict[str, list[Any]]:
         "deadline_at FROM ticket",
         "timeline": "SELECT t.subject_kind, t.subject_id, t.code, e.at, e.action, e.to_state "
         "FROM ticket_entry e JOIN ticket t ON t.id = e.ticket_id",
-        "outbox": "SELECT topic, payload - 'incident' - 'ticket' AS payload FROM outbox",
+        "outbox": "SELECT topic, payload - '{incident,ticket,command}'::text[] AS payload "
+        "FROM outbox",
     }
     return {
         name: sorted(str(tuple(row.values())) for row in db.execute(sql))

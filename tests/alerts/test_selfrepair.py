@@ -133,19 +133,17 @@ def test_what_comes_back_within_the_watch_or_the_day_is_not_reset_again(watched:
     w.look(501)
     assert w.tickets() == [("connector", "internal-error", "open")]
     assert _outcomes(w) == [("ticket", "came-back")]
-    # Another port of the same pile, once the first is well: cured, and back the same day.
-    w.says(900, 0, 1, "available")
-    w.look(980)
+    # Another pile: cured, and back the same day.
     w.lives(1000, *range(5))
-    w.says(1000, 0, 2, "faulted", "internal-error")
+    w.says(1000, 1, 2, "faulted", "internal-error")
     w.look(1010)
     assert len(_commands(w)) == 2
     _becomes(w, 1012, "done")
-    w.says(1020, 0, 2, "available")
+    w.says(1020, 1, 2, "available")
     w.look(2000)
     assert (len(w.tickets()), _outcomes(w)[1]) == (1, ("cured", None))
     w.lives(20_000, *range(5))
-    w.says(20_000, 0, 2, "faulted", "internal-error")
+    w.says(20_000, 1, 2, "faulted", "internal-error")
     w.look(20_010)
     assert (len(w.tickets()), len(_commands(w))) == (2, 2)
     assert [told["outcome"] for told in _resets(w, 2)] == ["cured"]

@@ -74,6 +74,9 @@ def test_one_plateau_of_many_vehicles_below_what_was_reached_is_derated() -> Non
     capped = [replace(GOOD, peak_w=2000 + n) for n in range(5)]
     assert _said([*capped, GOOD])["derated"]
     assert not _said(capped)["derated"]
+    assert _said([*capped[:3], GOOD])["derated"], "exactly alike, and far below"
+    near = [replace(GOOD, peak_w=4000 + 2 * n) for n in range(3)]
+    assert not _said([*near, GOOD]).get("derated")
     various = [replace(GOOD, peak_w=watts) for watts in (2000, 2500, 3100, 1800, 4000)]
     assert not _said([*various, GOOD]).get("derated")
     frozen = [replace(session, rise_wh=0) for session in capped]
