@@ -163,7 +163,7 @@ class SessionMeters(Struct, frozen=True, forbid_unknown_fields=True):
     flat_share: Share = 0.6
     drift: Annotated[float, Meta(gt=1)] = 1.5
     drift_sessions: Annotated[int, Meta(ge=2)] = 4
-    drift_noise_k: Annotated[float, Meta(gt=0)] = 0.5
+    drift_noise_k: Annotated[float, Meta(gt=0)] = 0.3
 
 
 class Flapping(Struct, frozen=True, forbid_unknown_fields=True):

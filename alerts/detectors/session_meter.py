@@ -197,15 +197,19 @@ def _ageing(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> I
     early = rest[len(rest) // 2 :]
     if len(rest) < 2 * rule.drift_sessions:
         return
-    now, then = _resistance(late), _resistance(early)
     # One session in the sun, or beside a fault of the neighbours, is no trend.
-    lately = (now, median(s.kelvin_per_a2 for s in late), late[0].kelvin_per_a2)
+    now, then = _resistance(late), max(_resistance(early), _middle(early))
+    lately = (now, _middle(late), late[0].kelvin_per_a2)
     noise = rule.drift_noise_k / sum((s.mean_a2 or 0) ** 2 for s in late) ** 0.5
     evidence = {"kelvin_per_a2": round(now, 4), "formerly": round(then, 4)}
     if then > 0 and min(lately) > rule.drift * then and now - then > 3 * noise:
         yield _found("thermal-drift", sessions[0], at, evidence)
     elif max(lately[1:]) < (1 + rule.drift) / 2 * then:
         yield _gone("thermal-drift", sessions[0], at)
+
+
+def _middle(of: Sequence[Metered]) -> float:
+    return median(s.kelvin_per_a2 for s in of)
 
 
 def _resistance(of: Sequence[Metered]) -> float:

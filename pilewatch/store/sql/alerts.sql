@@ -166,10 +166,10 @@ LEFT JOIN LATERAL (
       AND o.observed_at > greatest(s.status_at + interval '3 seconds',
                                    s.meter_at - interval '10 minutes')
       AND o.observed_at <= s.meter_at AND o.power_w >= %(unasked_w)s
-      AND NOT EXISTS (
+      AND (o.session_id IS NULL OR EXISTS (
           SELECT FROM charging_session t
           WHERE t.connector_id = s.connector_id AND t.session_id = o.session_id
-            AND t.started_at IS NOT NULL AND t.ended_at IS NULL)
+            AND t.ended_at < o.observed_at))
 ) unasked ON true
 WHERE s.meter_at > %(now)s - 3 * greatest(h.heartbeat_s, coalesce(h.meter_s, 0))
                            * interval '1 second'
