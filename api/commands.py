@@ -11,10 +11,9 @@ from api.context import Ask, Asked, Paged, guard_cache
 from api.idempotency import OnceRoute, once
 from api.models import Big, Code, Listed, PathCode, Port, Text
 from api.problems import Problem
-from api.rights import RIGHTS, demand, scope
+from api.rights import demand, may, scope
 from pilewatch.store import queries
 from pilewatch.wire import CommandName
-from pilewatch.workflow import audit
 from pilewatch.workflow.commands import (
     DANGERS,
     NAMES,
@@ -208,10 +207,7 @@ def give(ask: Asked, code: str, wanted: CommandRequest) -> int:
             other = under_way(ask.db, what)
             raise Problem(409, f"{wanted.name} is under way there already", command=other)
         said = {"charger": code, **wanted.model_dump(mode="json", exclude={"reason"})}
-        audit.record(
-            ask.db,
-            ask.now,
-            ask.caller.id,
+        ask.record(
             f"command.{wanted.name}",
             f"command/{id}",
             None,
@@ -227,7 +223,7 @@ def listed(ask: Asked, *, charger: str, limit: int, before: int = Big) -> list[d
 
 def allowed(ask: Asked) -> list[CommandName]:
     """What this caller may order."""
-    return [name for name in NAMES if ask.caller.role in RIGHTS[f"command.{name}"]]
+    return [name for name in NAMES if may(ask.caller, f"command.{name}")]
 
 
 def commandable(ask: Asked, code: str) -> bool:

@@ -14,7 +14,6 @@ from api.problems import Problem
 from api.rights import demand
 from api.routes import Id
 from pilewatch.repaircodes import CAUSES, DUTIES, PARTS, PAYERS, REMEDIES, CostKind, Payer
-from pilewatch.workflow import audit
 from pilewatch.workflow.costs import Cost, add_cost, costs_of, totals, withdraw_cost
 from pilewatch.workflow.desk import Actor
 from pilewatch.workflow.warranty import covers
@@ -247,9 +246,7 @@ def enter(id: Id, body: CostRequest, ask: Ask) -> Any:
         cost_id = add_cost(ask.db, ask.policy, ask.now, id, cost, actor)
         said = body.model_dump(mode="json", exclude={"note", "serial"})
         about = f"ticket/{id}"
-        audit.record(
-            ask.db, ask.now, ask.caller.id, "cost.enter", about, None, {"cost": cost_id, **said}
-        )
+        ask.record("cost.enter", about, None, {"cost": cost_id, **said})
         return _shown(ask, id)
 
 
@@ -275,7 +272,7 @@ def withdraw(id: Id, cost: Id, ask: Ask) -> Any:
         ticketing.check_seen(ask, id)
         withdraw_cost(ask.db, ask.policy, ask.now, id, cost, Actor("person", ask.caller.id))
         about = f"ticket/{id}"
-        audit.record(ask.db, ask.now, ask.caller.id, "cost.withdraw", about, {"cost": cost}, None)
+        ask.record("cost.withdraw", about, {"cost": cost}, None)
         return _shown(ask, id)
 
 

@@ -37,7 +37,7 @@ _CHANNELS = (
 )
 _GATHER_S = 0.05
 """How long further changes are waited for, so that a burst is one query."""
-_OWNERS = ("companies", "site_company_id", "assignee_id", "grid_id")
+_OWNERS = ("companies", "site_company_id", "people", "grid_id")
 _MANY = 400
 """Beyond so many changes at once everyone asks anew."""
 _PENDING = 1000

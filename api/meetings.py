@@ -22,7 +22,6 @@ from api.papers import meeting as papers
 from api.problems import Problem
 from api.rights import demand, scope
 from pilewatch.store import queries
-from pilewatch.workflow import audit
 from pilewatch.workflow.matters import Refused
 from pilewatch.workflow.meetings import (
     Changed,
@@ -258,7 +257,8 @@ def _own_grid(ask: Asked, code: str) -> int:
     if row is None:
         raise Problem(422, f"grid: there is no grid {code}")
     mine = scope(ask.caller)
-    if mine["company_id"] is not None or (mine["grids"] and row["id"] not in mine["grids"]):
+    own = mine["grids"] is None or row["id"] in mine["grids"]
+    if mine["company_id"] is not None or not own:
         raise Problem(403, "this grid is not yours")
     return int(row["id"])
 
@@ -308,7 +308,7 @@ def record(
     ask: Asked, action: str, about: str, before: dict[str, Any] | None, after: dict[str, Any] | None
 ) -> None:
     """Into the audit, in the transaction of the change."""
-    audit.record(ask.db, ask.now, ask.caller.id, action, about, before, after)
+    ask.record(action, about, before, after)
 
 
 def matter_rows(ask: Asked, *, everyones: bool = False, **wanted: Any) -> list[dict[str, Any]]:

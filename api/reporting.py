@@ -13,7 +13,6 @@ from api.models import Listed
 from api.problems import Problem
 from api.rights import demand, scope
 from pilewatch.store import queries
-from pilewatch.workflow import audit
 from pilewatch.workflow.contacts import (
     BadContact,
     Contact,
@@ -120,15 +119,15 @@ def _file_call(ask: Asked, token: str, body: shapes.PhoneRequest, said: dict[str
     if body.contact is not None:
         leave_contact(ask, filed.report_id, token, body.contact, body.language)
     about = {"ticket": filed.ticket_id, "code": body.code}
-    audit.record(ask.db, ask.now, who, "report.phone", f"report/{filed.report_id}", None, about)
+    ask.record("report.phone", f"report/{filed.report_id}", None, about)
     return filed
 
 
 def place_of(
     ask: Asked, site: str | None, charger: str | None, connector: int | None
 ) -> dict[str, Any]:
-    """The ids of a place that this caller may speak of. Raises `Problem` 422, or 403 outside the
-    caller's grids."""
+    """The ids of a place that this caller may speak of. Raises `Problem` 422, or 403 where it is
+    none of the caller's own."""
     if site is None and charger is None:
         raise Problem(422, "a charger or a site is needed")
     if connector is not None and charger is None:
@@ -136,8 +135,10 @@ def place_of(
     rows = ask.rows("find_place", site=site, charger=charger, connector=connector)
     if not rows:
         raise Problem(422, "there is no such place: see site, charger and connector")
-    grids = scope(ask.caller)["grids"]
-    if grids is not None and rows[0]["grid_id"] not in grids:
+    own = scope(ask.caller)
+    if own["company_id"] not in (None, rows[0]["company_id"]):
+        raise Problem(403, "this place is not your company's")
+    if own["grids"] is not None and rows[0]["grid_id"] not in own["grids"]:
         raise Problem(403, "this place is not in your grids")
     return {key: rows[0][key] for key in ("site_id", "charger_id", "connector_id")}
 
@@ -230,8 +231,7 @@ def review(id: Id, body: shapes.ReviewRequest, ask: Ask) -> Any:
             )
         except Reviewed as error:
             raise Problem(409, "there is nothing to review: see doubt and reviewed_at") from error
-        audit.record(
-            ask.db, ask.now, ask.caller.id, "report.review", f"report/{id}", None,
+        ask.record("report.review", f"report/{id}", None,
             {"accepted": body.accept},
         )  # fmt: skip
         # Whoever has just accepted it is still told where it went, even to another company.

@@ -21,7 +21,7 @@ RIGHTS: dict[str, frozenset[str]] = {
     "order": _STAFF,
     "cost": frozenset({"repairer", "operator", "admin"}),
     "comment": _STAFF,
-    "ledger": _STAFF,
+    "ledger": _READERS,
     "pause": frozenset({"repairer", "operator", "admin"}),
     "resume": frozenset({"repairer", "operator", "admin"}),
     "plan": frozenset({"operator", "admin"}),
@@ -49,14 +49,18 @@ RIGHTS: dict[str, frozenset[str]] = {
 }
 
 SCOPES: dict[str, frozenset[str]] = {
-    "read": frozenset({"read", "quarantine", "deliveries"}),
+    "read": frozenset({"read", "ledger", "quarantine", "deliveries"}),
     "tickets": frozenset(
         {"assign", "accept", "start", "claim", "reject", "reopen", "merge"}
-        | {"comment", "pause", "resume"}
+        | {"comment", "pause", "resume", "split", "order", "cost"}
     ),
     "inspections": frozenset({"inspect"}),
-    "planning": frozenset({"plan", "silence"}),
+    "commands": frozenset(word for word in RIGHTS if word.startswith("command.")),
+    "reports": frozenset({"report", "review"}),
+    "meetings": frozenset({"meet", "answer"}),
+    "planning": frozenset({"plan", "silence", "exclude"}),
     "alerts": frozenset({"alertmanager"}),
+    "webhooks": frozenset({"webhooks", "ocpi"}),
     "account": frozenset({"account"}),
     "people": frozenset({"see-people", "people"}),
     "audit": frozenset({"audit"}),
@@ -92,12 +96,12 @@ def _reaches(caller: Caller, operation: str) -> bool:
 def within(narrowed: dict[str, Any], owners: dict[str, Any]) -> bool:
     """Whether a matter of these owners is inside a scope, by the rule of the queries.
 
-    `owners`: `companies` that have to do with it, `site_company_id`, `assignee_id`, `grid_id`.
+    `owners`: `companies` and `people` that have to do with it, `site_company_id`, `grid_id`.
     """
     company, owner, grids = (narrowed[key] for key in ("company_id", "owner_id", "grids"))
     own = company is None or company in owners["companies"]
     own = own or (owner is not None and owner == owners["site_company_id"])
-    mine = owners["assignee_id"] is not None and owners["assignee_id"] == narrowed["person_id"]
+    mine = narrowed["person_id"] is not None and narrowed["person_id"] in owners["people"]
     return (own or mine) and (grids is None or owners["grid_id"] in grids)
 
 

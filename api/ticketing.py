@@ -70,11 +70,3 @@ def do(ask: Asked, id: int, word: str, action: Action, version: int | None) -> T
             {"state": after.state.value, "version": after.version},
         )
     return after
-
-
-def _seen(ask: Asked, id: int) -> dict[str, Any]:
-    """The ticket, where the caller sees it. Raises `Problem` 404."""
-    rows = ask.rows("tickets", **_NOTHING, id=id, before=id + 1, limit=1, **scope(ask.caller))
-    if not rows:
-        raise Problem(404, f"there is no ticket {id}")
-    return rows[0]

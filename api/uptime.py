@@ -30,7 +30,6 @@ from pilewatch.uptime.measures import RAPID_W, excluded_pieces
 from pilewatch.uptime.periods import Length, Period, moment, period
 from pilewatch.uptime.publishing import history, known_tallies
 from pilewatch.uptime.reading import Level, Place, Row, layers_of, places, sums
-from pilewatch.workflow import audit
 
 router = APIRouter(prefix="/api/v1", tags=["uptime"], dependencies=[Depends(guard_cache)])
 orders = APIRouter(
@@ -343,8 +342,7 @@ def set_hours(code: models.PathCode, body: answers.HoursRequest, ask: Ask) -> An
         set_opening_hours(ask.db, before["id"], code, body.from_on, week)
         was = [h for h in before["hours"] if h["from_on"] == str(body.from_on)]
         about = f"site/{code}/hours"
-        audit.record(
-            ask.db, ask.now, ask.caller.id, "hours.set", about,
+        ask.record("hours.set", about,
             was[0] if was else None, body.model_dump(mode="json"),
         )  # fmt: skip
         return _site(ask, code)
@@ -399,8 +397,12 @@ def _rows(ask: Asked, name: str, **values: Any) -> list[dict[str, Any]]:
     return ask.db.execute(_SQL[name], values).fetchall()
 
 
+def _seen(ask: Asked, id: int) -> list[dict[str, Any]]:
+    return _rows(ask, "exclusions", id=id, before=models.Big, limit=1, **_seen_by(ask))
+
+
 def _shown(ask: Asked, id: int, response: Response) -> dict[str, Any]:
-    rows = _rows(ask, "exclusions", id=id, before=models.Big, limit=1, **_seen_by(ask))
+    rows = _seen(ask, id)
     if not rows:
         raise Problem(404, f"there is no exclusion {id}")
     response.headers["ETag"] = f'"{rows[0]["version"]}"'
@@ -410,7 +412,7 @@ def _shown(ask: Asked, id: int, response: Response) -> dict[str, Any]:
 def _locked(ask: Asked, id: int, if_match: str | None) -> dict[str, Any]:
     """One that the caller may change, and has seen as it is."""
     row = lock_exclusion(ask.db, id)
-    if row is None:
+    if row is None or not _seen(ask, id):
         raise Problem(404, f"there is no exclusion {id}")
     _own(ask, row["scope_kind"], row["scope_id"])
     if if_match not in (None, "*", f'"{row["version"]}"'):
@@ -421,13 +423,14 @@ def _locked(ask: Asked, id: int, if_match: str | None) -> dict[str, Any]:
 
 
 def _own(ask: Asked, kind: str, id: int) -> None:
-    """Raises `Problem` 403 where a company's operator reaches beyond the company's sites."""
-    company = scope(ask.caller)["company_id"]
-    values = {"company_id": company, "scope_kind": kind, "scope_id": id}
-    if company is not None:
-        others = ask.db.execute(_PLANNING["others_in_scope"], values).fetchone()
-        if others is None or others["others"]:
-            raise Problem(403, "only for sites, gateways and chargers of your own company")
+    """Raises `Problem` 403 where somebody reaches beyond the own sites."""
+    own = _seen_by(ask)
+    if own["company_id"] is None and own["grids"] is None:
+        return
+    values = {**own, "scope_kind": kind, "scope_id": id}
+    others = ask.db.execute(_PLANNING["others_in_scope"], values).fetchone()
+    if others is None or others["others"]:
+        raise Problem(403, "only for sites, gateways and chargers of your own")
 
 
 def _site(ask: Asked, code: str) -> dict[str, Any]:
@@ -440,4 +443,4 @@ def _site(ask: Asked, code: str) -> dict[str, Any]:
 def _audit(
     ask: Asked, action: str, id: int, before: dict[str, Any] | None, after: dict[str, Any] | None
 ) -> None:
-    audit.record(ask.db, ask.now, ask.caller.id, action, f"exclusion/{id}", before, after)
+    ask.record(action, f"exclusion/{id}", before, after)

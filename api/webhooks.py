@@ -5,7 +5,7 @@ import secrets
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from api import models, problems
@@ -15,7 +15,6 @@ from api.models import Listed, Moment
 from api.problems import Problem
 from api.rights import demand, scope
 from pilewatch.store import queries
-from pilewatch.workflow import audit
 
 router = APIRouter(prefix="/api/v1", tags=["webhooks"], dependencies=[Depends(guard_cache)])
 orders = APIRouter(
@@ -156,7 +155,7 @@ class PartyAnswer(BaseModel):
     **problems.for_staff(),
 )
 def webhooks(ask: Ask, page: Paged) -> Any:
-    """Newest first; a company's operator sees the company's."""
+    """Newest first; a company's operator sees the company's, an area's admin those of its sites."""
     demand(ask.caller, "webhooks")
     rows = _rows(ask, "webhooks", id=None, before=page.before, limit=page.limit, **_own(ask))
     return page.answer(rows, rows)
@@ -181,11 +180,11 @@ def webhook(id: Id, response: Response, ask: Ask) -> Any:
     summary="Subscribe",
     **problems.for_staff(),
 )
-def subscribe(body: WebhookRequest, response: Response, ask: Ask) -> Any:
+def subscribe(body: WebhookRequest, request: Request, response: Response, ask: Ask) -> Any:
     """Each event is a POST at least once, with the same `Idempotency-Key` each time, signed in
     `X-Pilewatch-Signature: t=UNIX,v1=HMAC-SHA256(secret, "t.body")`."""
     demand(ask.caller, "webhooks")
-    secret = f"whs_{secrets.token_urlsafe(32)}"
+    secret = request.state.secret = f"whs_{secrets.token_urlsafe(32)}"
     with ask.db.transaction():
         _check_sites(ask, body.sites)
         values = {**body.model_dump(), **_own(ask), "secret": secret, "person_id": ask.caller.id}
@@ -208,7 +207,8 @@ def change(
     said = body.model_dump(exclude_none=True)
     with ask.db.transaction():
         before = _mine(ask, id, if_match)
-        _check_sites(ask, said.get("sites", []))
+        if "sites" in said:
+            _check_sites(ask, said["sites"])
         ask.db.execute(_SQL["change_webhook"], {**before, **said, "id": id})
         was = {name: before[name] for name in said}
         _audit(ask, "webhook.change", f"webhook/{id}", was, said)
@@ -256,7 +256,8 @@ def replay(
 
 
 def _own(ask: Asked) -> dict[str, Any]:
-    return {"company_id": scope(ask.caller)["company_id"]}
+    narrowed = scope(ask.caller)
+    return {key: narrowed[key] for key in ("company_id", "grids")}
 
 
 def _mine(ask: Asked, id: int, if_match: str | None) -> dict[str, Any]:
@@ -275,6 +276,8 @@ def _show(ask: Asked, id: int, response: Response) -> dict[str, Any]:
 
 
 def _check_sites(ask: Asked, sites: list[str]) -> None:
+    if not sites and _own(ask)["grids"] is not None:
+        raise Problem(422, "sites: name those of your area")
     unknown = _rows(ask, "unknown_sites", sites=sites, **_own(ask))
     if unknown:
         raise Problem(422, f"sites: there is no site {unknown[0]['code']}, or it is not yours")
@@ -291,7 +294,7 @@ def _check_sites(ask: Asked, sites: list[str]) -> None:
 )
 def parties(ask: Ask, page: Paged) -> Any:
     """Who reads our locations."""
-    demand(ask.caller, "ocpi")
+    _demand_all(ask)
     rows = _rows(ask, "parties", id=None, before=page.before, limit=page.limit)
     return page.answer(rows, rows)
 
@@ -303,12 +306,12 @@ def parties(ask: Ask, page: Paged) -> Any:
     summary="Let a party in",
     **problems.for_staff(409),
 )
-def let_in(body: PartyRequest, ask: Ask) -> Any:
+def let_in(body: PartyRequest, request: Request, ask: Ask) -> Any:
     """It gets a token for `/ocpi`, and changes pushed where it has said where to."""
-    demand(ask.caller, "ocpi")
+    _demand_all(ask)
     if (body.push_url is None) != (body.push_token is None):
         raise Problem(422, "push_url and push_token: both or none")
-    token = f"ocpi_{secrets.token_urlsafe(32)}"
+    token = request.state.secret = f"ocpi_{secrets.token_urlsafe(32)}"
     with ask.db.transaction():
         values = {**body.model_dump(), "hash": hashlib.sha256(token.encode()).digest()}
         made = _rows(ask, "add_party", **values)
@@ -329,12 +332,19 @@ def let_in(body: PartyRequest, ask: Ask) -> Any:
 )
 def let_out(id: Id, ask: Ask) -> Any:
     """Its token ends, and so do pushes."""
-    demand(ask.caller, "ocpi")
+    _demand_all(ask)
     with ask.db.transaction():
         row = _one(_rows(ask, "parties", id=id, before=models.Big, limit=1), id)
         ask.db.execute(_SQL["end_party"], {"id": id, "now": ask.now})
         _audit(ask, "ocpi-party.end", f"ocpi-party/{id}", None, None)
     return row
+
+
+def _demand_all(ask: Asked) -> None:
+    """A party reads all locations. Raises `Problem` 403 for an admin of areas."""
+    demand(ask.caller, "ocpi")
+    if scope(ask.caller)["grids"] is not None:
+        raise Problem(403, "only for an admin of the whole installation")
 
 
 def _rows(ask: Asked, query: str, /, **values: Any) -> list[dict[str, Any]]:
@@ -350,4 +360,4 @@ def _one(rows: list[dict[str, Any]], id: int) -> dict[str, Any]:
 def _audit(
     ask: Asked, action: str, about: str, before: dict[str, Any] | None, after: dict[str, Any] | None
 ) -> None:
-    audit.record(ask.db, ask.now, ask.caller.id, action, about, before, after)
+    ask.record(action, about, before, after)

@@ -18,7 +18,6 @@ from api.problems import REFUSALS, Problem
 from api.rights import demand, scope
 from pilewatch.checklist import Purpose
 from pilewatch.store import queries
-from pilewatch.workflow import audit
 from pilewatch.workflow.desk import NotFound
 from pilewatch.workflow.patrols import (
     Plan,
@@ -538,4 +537,4 @@ def _worker(ask: Asked, login: str | None, kind: str, id: int) -> int | None:
 def _audit(
     ask: Asked, action: str, about: str, before: dict[str, Any] | None, after: dict[str, Any] | None
 ) -> None:
-    audit.record(ask.db, ask.now, ask.caller.id, action, about, before, after)
+    ask.record(action, about, before, after)

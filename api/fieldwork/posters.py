@@ -13,7 +13,6 @@ from api.idempotency import OnceRoute, once
 from api.models import Code, Listed, _example, _Request
 from api.problems import Problem
 from api.rights import demand, scope
-from pilewatch.workflow import audit
 from pilewatch.workflow.posters import Hanging, digest_of, make_poster, poster_piles, state_of
 
 router = APIRouter(prefix="/api/v1", tags=["posters"], dependencies=[Depends(guard_cache)])
@@ -120,7 +119,7 @@ def make(body: PosterRequest, ask: Ask) -> Any:
                 about = f"charger/{row['code']}"
                 after = {"number": (row["number"] or 0) + 1}
                 before = {"number": row["number"]}
-                audit.record(ask.db, ask.now, ask.caller.id, "poster.make", about, before, after)
+                ask.record("poster.make", about, before, after)
     return {"made": made, "unchanged": len(rows) - made, "signed": _key_id(ask) is not None}
 
 

@@ -17,7 +17,6 @@ from starlette.background import BackgroundTask
 
 from api import models, problems
 from api.context import Ask, Asked, Word, guard_cache
-from api.ledger import sheet
 from api.ledger.report import BadMonth, figures_of, make_pdf, read_month
 from api.ledger.words import Language, Words, kind_names
 from api.models import Listed
@@ -290,7 +289,7 @@ def ledger(
             ask.now,
             wanted,
             kind_names(),
-            narrowed=_scope(ask),
+            narrowed=scope(ask.caller),
             after=after,
             limit=limit,
         )
@@ -300,10 +299,6 @@ def ledger(
         last = json.dumps([rows[-1]["raised_at"].isoformat(), rows[-1]["id"]])
         cursor = base64.urlsafe_b64encode(last.encode()).decode()
     return {"items": rows, "next_cursor": cursor}
-
-
-def _scope(ask: Asked) -> dict[str, Any]:
-    return {"owner_id": None, **scope(ask.caller)}
 
 
 def _searched(read: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -324,13 +319,17 @@ def _document(media_type: str, *statuses: int) -> dict[str, Any]:
 @router.get("/ledger/export.csv", summary="The ledger as CSV", **_document("text/csv"))
 def as_csv(ask: Ask, wanted: Filter, lang: In = "zh") -> Response:
     """UTF-8 with a byte order mark, for Excel; at most 20,000 lines, newest first."""
-    return _sheet(ask, wanted, lang, "csv", "text/csv; charset=utf-8", sheet.write_csv)
+    from api.ledger.sheet import write_csv  # noqa: PLC0415 (it brings numpy)
+
+    return _sheet(ask, wanted, lang, "csv", "text/csv; charset=utf-8", write_csv)
 
 
 @router.get("/ledger/export.xlsx", summary="The ledger as XLSX", **_document(_XLSX))
 def as_xlsx(ask: Ask, wanted: Filter, lang: In = "zh") -> Response:
     """With the columns that a community hands in; at most 20,000 lines, newest first."""
-    return _sheet(ask, wanted, lang, "xlsx", _XLSX, sheet.write_xlsx)
+    from api.ledger.sheet import write_xlsx  # noqa: PLC0415
+
+    return _sheet(ask, wanted, lang, "xlsx", _XLSX, write_xlsx)
 
 
 def _sheet(
@@ -360,7 +359,9 @@ def _sheet(
 
 
 def _bounded(ask: Asked, wanted: Wanted) -> Iterator[dict[str, Any]]:
-    found = all_lines(ask.db, ask.now, wanted, kind_names(), narrowed=_scope(ask), most=_MOST + 1)
+    found = all_lines(
+        ask.db, ask.now, wanted, kind_names(), narrowed=scope(ask.caller), most=_MOST + 1
+    )
     for number, line in enumerate(found):
         if number == _MOST:
             raise Problem(422, f"more than {_MOST} lines: narrow it by from_at, to_at or place")
@@ -424,4 +425,4 @@ def _figures(ask: Asked, month: str, area: str | None) -> tuple[Any, Figures]:
         asked = read_month(ask.db, month, area)
     except BadMonth as error:
         raise Problem(404, str(error)) from error
-    return asked, figures_of(ask.db, asked, ask.now, _scope(ask))
+    return asked, figures_of(ask.db, asked, ask.now, scope(ask.caller))

@@ -124,8 +124,8 @@ class Sides:
     def command(self, far: bool) -> int:
         """One that is done."""
         return self._one(
-            "INSERT INTO command (charger_id, name, reason, state, issued_at, expires_at, ended_at) "
-            "SELECT c.id, 'reset', 'x', 'done', now(), now() + interval '1 minute', now() "
+            "INSERT INTO command (charger_id, name, reason, state, issued_at, expires_at, "
+            "ended_at) SELECT c.id, 'reset', 'x', 'done', now(), now() + interval '1 h', now() "
             "FROM charger c WHERE c.code = %s",
             "D0" if far else "C0",
         )

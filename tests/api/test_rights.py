@@ -361,7 +361,7 @@ def _path(sides: Sides, who: str, path: str, rule: Rule, far: bool) -> str:
 def _is_far(sides: Sides, who: str, rule: Rule, far: bool) -> bool:
     if who == "chief" and rule.of not in ("my key", "my session"):
         return False
-    return far or rule.whole or (who != "nobody" and sides.roles[who] in rule.blind)
+    return far or rule.whole or (rule.of is not None and sides.roles.get(who) in rule.blind)
 
 
 @pytest.mark.timeout(120)
@@ -374,16 +374,16 @@ def test_every_operation_for_every_role_and_both_sides(world: World) -> None:
             continue  # a stream has no end; both are public
         method, path = operation.partition("#")[0].split(" ")
         for who in ("nobody", *sides.keys):
-            for far in (False, True) if rule.of is not None else (False,):
-                headers = {} if who == "nobody" else {"Authorization": f"Bearer {sides.keys[who]}"}
+            headers = {} if who == "nobody" else {"Authorization": f"Bearer {sides.keys[who]}"}
+            allowed = rule.right is None or (
+                who != "nobody" and sides.roles[who] in RIGHTS[rule.right]
+            )
+            for far in (False, True) if rule.of is not None and allowed else (False,):
                 body = None if rule.body is None else rule.body(far)
                 answer = world.client.request(
                     method, f"/api/v1{_path(sides, who, path, rule, far)}", json=body,
                     headers=headers,
                 )  # fmt: skip
-                allowed = rule.right is None or (
-                    who != "nobody" and sides.roles[who] in RIGHTS[rule.right]
-                )
                 if not allowed:
                     fits = answer.status_code == (401 if who == "nobody" else 403)
                 elif _is_far(sides, who, rule, far):
@@ -416,7 +416,8 @@ def test_lists_hold_only_what_is_near(world: World) -> None:
         db.execute(
             "INSERT INTO delivery (outbox_id, receiver, key, created_at, due_at) "
             "SELECT o.id, 'r', o.key, now(), now() FROM outbox o "
-            "WHERE (o.payload ->> 'ticket')::bigint = %s", (ids["ticket"][far],),
+            "WHERE (o.payload ->> 'ticket')::bigint = %s ORDER BY o.id LIMIT 1",
+            (ids["ticket"][far],),
         )  # fmt: skip
         db.execute(
             "INSERT INTO audit (at, person_id, action, object) VALUES (now(), NULL, 'x.y', %s)",

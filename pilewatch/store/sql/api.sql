@@ -113,7 +113,7 @@ WHERE login = %(login)s AND active AND role NOT IN ('auditor', 'device');
 -- name: find_place
 -- A place is a site, a charger (of that site, where one is named) or one of its connectors; codes
 -- are unique, so this is one row or none.
-SELECT s.id AS site_id, s.grid_id, c.id AS charger_id, n.id AS connector_id
+SELECT s.id AS site_id, s.grid_id, s.company_id, c.id AS charger_id, n.id AS connector_id
 FROM site s
 LEFT JOIN charger c ON c.code = %(charger)s AND c.site_id = s.id AND c.active
 LEFT JOIN connector n ON n.charger_id = c.id AND n.number = %(connector)s AND n.active
@@ -127,7 +127,7 @@ SELECT FROM site WHERE code = %(code)s;
 -- name: live_tickets
 SELECT t.id, t.state, t.code, t.severity, s.code AS site, c.code AS charger,
        n.number AS connector, t.version, ARRAY[t.company_id] AS companies,
-       s.company_id AS site_company_id, t.assignee_id, s.grid_id
+       s.company_id AS site_company_id, ARRAY[t.assignee_id] AS people, s.grid_id
 FROM ticket t
 JOIN site s ON s.id = t.site_id
 LEFT JOIN charger c ON c.id = t.charger_id
@@ -137,7 +137,7 @@ WHERE t.id = ANY(%(ids)s) ORDER BY t.id;
 -- name: live_incidents
 SELECT i.id, i.phase, i.code, i.severity, s.code AS site, c.code AS charger,
        n.number AS connector, ARRAY[s.company_id, t.company_id] AS companies,
-       s.company_id AS site_company_id, t.assignee_id, s.grid_id
+       s.company_id AS site_company_id, ARRAY[t.assignee_id] AS people, s.grid_id
 FROM incident i
 JOIN site s ON s.id = i.site_id
 LEFT JOIN charger c ON c.id = i.charger_id
@@ -147,11 +147,16 @@ WHERE i.id = ANY(%(ids)s) ORDER BY i.id;
 
 -- name: live_commands
 SELECT k.id, k.state, k.name, s.code AS site, c.code AS charger, n.number AS connector,
-       s.company_id, NULL::bigint AS assignee_id, s.grid_id
+       ARRAY[s.company_id] || t.companies AS companies, s.company_id AS site_company_id,
+       coalesce(t.people, '{}') AS people, s.grid_id
 FROM command k
 JOIN charger c ON c.id = k.charger_id
 JOIN site s ON s.id = c.site_id
 LEFT JOIN connector n ON n.id = k.connector_id
+CROSS JOIN LATERAL (
+    SELECT array_agg(x.company_id) AS companies, array_agg(x.assignee_id) AS people FROM ticket x
+    WHERE x.charger_id = c.id AND x.state NOT IN ('closed', 'rejected', 'merged')
+) t
 WHERE k.id = ANY(%(ids)s) ORDER BY k.id;
 
 -- name: claim_key

@@ -108,7 +108,8 @@ WHERE (%(id)s::uuid IS NULL OR m.id = %(id)s)
   AND (%(at)s::timestamptz IS NULL OR (m.raised_at, m.id) > (%(at)s, %(at_id)s::uuid))
   AND (%(company_id)s::bigint IS NULL OR m.owner_company_id = %(company_id)s
        OR m.owner_person_id = %(person_id)s)
-  AND (%(grids)s::bigint[] IS NULL OR m.grid_id = ANY(%(grids)s))
+  AND (%(grids)s::bigint[] IS NULL OR m.grid_id = ANY(%(grids)s)
+       OR m.owner_person_id = %(person_id)s)
 ORDER BY m.raised_at, m.id LIMIT %(limit)s;
 
 -- name: grid
@@ -118,4 +119,5 @@ SELECT id FROM grid WHERE code = %(code)s;
 SELECT id FROM company WHERE code = %(code)s;
 
 -- name: owner_person
-SELECT id FROM person WHERE login = %(login)s AND active;
+SELECT id FROM person
+WHERE login = %(login)s AND active AND role NOT IN ('auditor', 'device');

@@ -26,7 +26,8 @@ SELECT o.id, o.ticket_id, o.duty, co.code AS company, p.login AS owner, o.task, 
        coalesce(o.settled_at, %(now)s) > o.deadline_at AND o.state <> 'cancelled' AS late,
        t.code, t.severity, t.state AS ticket_state, t.subject_kind, s.code AS site,
        gw.code AS gateway, c.code AS charger, n.number AS connector,
-       o.company_id, o.owner_id, t.company_id AS ticket_company_id, t.assignee_id, s.grid_id
+       o.company_id, o.owner_id, t.company_id AS ticket_company_id,
+       s.company_id AS site_company_id, s.grid_id
 FROM work_order o
 JOIN ticket t ON t.id = o.ticket_id
 JOIN site s ON s.id = t.site_id

@@ -371,13 +371,13 @@ SELECT a.code AS area, h.day, h.kind FROM harsh_day h JOIN area a ON a.id = h.ar
 WHERE h.area_id = %(area_id)s AND h.day >= %(since)s::date ORDER BY h.day DESC;
 
 -- name: worker_of
--- A grid worker who may walk there: one without any grid walks all.
+-- Who may inspect there: a grid worker of its grids, an admin of its area or of none.
 SELECT p.id FROM person p
 WHERE p.login = %(login)s AND p.active AND p.role IN ('grid_worker', 'admin')
-  AND (NOT EXISTS (SELECT FROM person_grid w WHERE w.person_id = p.id) OR EXISTS (
-      SELECT FROM person_grid w JOIN grid g ON g.id = w.grid_id
+  AND ((p.role = 'admin' AND areas_of(p) = '{}') OR EXISTS (
+      SELECT FROM grid g
       LEFT JOIN site s ON %(scope_kind)s = 'site' AND s.id = %(scope_id)s AND s.grid_id = g.id
-      WHERE w.person_id = p.id AND CASE %(scope_kind)s WHEN 'area' THEN g.area_id = %(scope_id)s
+      WHERE g.id = ANY(grids_of(p)) AND CASE %(scope_kind)s WHEN 'area' THEN g.area_id = %(scope_id)s
             WHEN 'grid' THEN g.id = %(scope_id)s ELSE s.id IS NOT NULL END));
 
 -- name: beyond

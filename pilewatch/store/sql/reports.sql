@@ -59,6 +59,7 @@ WHERE r.id < %(before)s
   AND (%(source)s::text IS NULL OR r.source = %(source)s)
   AND (NOT %(to_review)s OR (r.doubt <> '{}' AND r.reviewed_at IS NULL))
   AND (%(company_id)s::bigint IS NULL OR t.assignee_id = %(person_id)s
+       OR s.company_id = %(owner_id)s
        OR CASE WHEN t.id IS NULL THEN s.company_id ELSE t.company_id END = %(company_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
 ORDER BY r.id DESC LIMIT %(limit)s;

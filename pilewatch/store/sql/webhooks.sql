@@ -13,6 +13,9 @@ LEFT JOIN company c ON c.id = w.company_id
 WHERE w.ended_at IS NULL AND w.id < %(before)s
   AND (%(id)s::bigint IS NULL OR w.id = %(id)s)
   AND (%(company_id)s::bigint IS NULL OR w.company_id = %(company_id)s)
+  AND (%(grids)s::bigint[] IS NULL OR w.sites <> '{}' AND NOT EXISTS (
+      SELECT FROM unnest(w.sites) AS named(code) WHERE NOT EXISTS (
+          SELECT FROM site s WHERE s.code = named.code AND s.grid_id = ANY(%(grids)s))))
 ORDER BY w.id DESC LIMIT %(limit)s;
 
 -- name: add_webhook
@@ -52,7 +55,8 @@ SELECT count(*) AS messages FROM again;
 SELECT code FROM unnest(%(sites)s::text[]) AS code
 WHERE NOT EXISTS (
     SELECT FROM site s WHERE s.code = code.code
-      AND (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s));
+      AND (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
+      AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s)));
 
 -- name: subscribed_webhooks
 SELECT w.id, w.url, w.secret, w.topics, w.sites, c.code AS company
