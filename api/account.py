@@ -32,7 +32,7 @@ SessionId = Annotated[int, Path(ge=1, le=Big, description="The session's number"
     summary="My keys",
     **problems.for_staff(),
 )
-def keys(ask: Ask, page: Paged) -> Any:
+def my_keys(ask: Ask, page: Paged) -> Any:
     """Newest first, without themselves."""
     id = _me(ask)
     rows = people.keys_of(ask.db, id, ask.now, before=page.before, limit=page.limit)
@@ -46,7 +46,7 @@ def keys(ask: Ask, page: Paged) -> Any:
     summary="Make a key of mine",
     **problems.for_staff(),
 )
-def add_key(body: models.KeyRequest, request: Request, ask: Ask) -> Any:
+def add_my_key(body: models.KeyRequest, request: Request, ask: Ask) -> Any:
     """Shown once. A narrow key makes no wider one, and none that outlives it."""
     id = _me(ask)
     mine = ask.caller.scopes
@@ -72,7 +72,7 @@ def _check_end(ask: Asked, id: int, body: models.KeyRequest) -> None:
     summary="Revoke a key of mine",
     **problems.for_staff(404),
 )
-def revoke(id: KeyId, ask: Ask) -> Any:
+def revoke_my_key(id: KeyId, ask: Ask) -> Any:
     """It opens nothing from now on."""
     me = _me(ask)
     with ask.db.transaction():

@@ -32,7 +32,7 @@ def listeners(url: str) -> int:
     with connect(url, application="test") as db:
         row = db.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pilewatch api live' "
-            "AND query = 'LISTEN pilewatch_incident' AND state = 'idle' "
+            "AND query = 'LISTEN pilewatch_command' AND state = 'idle' "
             "AND datname = current_database()"
         ).fetchone()
     assert row is not None

@@ -127,8 +127,8 @@ def test_a_grid_worker_tests_in_the_own_grids_only(world: World) -> None:
     db = world.db
     db.execute("INSERT INTO grid (area_id, code, name) SELECT area_id, 'h', 'H' FROM grid")
     db.execute(
-        "INSERT INTO person_grid SELECT p.id, g.id FROM person p, grid g "
-        "WHERE p.login = 'grid_worker' AND g.code = 'h'"
+        "UPDATE person_grid SET grid_id = g.id FROM person p, grid g "
+        "WHERE p.id = person_id AND p.login = 'grid_worker' AND g.code = 'h'"
     )
     assert _give(world, "grid_worker", **_said("startTest")).status_code == 404
     db.execute("UPDATE site SET grid_id = (SELECT id FROM grid WHERE code = 'h')")
@@ -161,7 +161,7 @@ def test_the_live_stream_tells_commands_to_those_who_may_see_them(world: World) 
     id = _give(world, "operator", **_said()).json()["id"]
 
     async def heard(viewer: Viewer) -> bytes:
-        live = Live(world.url, lambda: datetime.now(UTC), 5)
+        live = Live(world.url, lambda: datetime.now(UTC), 5, lambda: None)
         stream = live.open(viewer)
         notices = Notices()
         notices.note("pilewatch_command", str(id))

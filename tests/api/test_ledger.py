@@ -88,8 +88,8 @@ def test_each_role_sees_its_own_in_list_sheet_and_figures(world: World) -> None:
     assert sees("repairer") == [True] * 3 and tickets(world, role="repairer") == [ticket]
     world.db.execute(
         "WITH other AS (INSERT INTO grid (area_id, code, name) SELECT id, 'h', 'H' FROM area "
-        "RETURNING id) INSERT INTO person_grid SELECT p.id, other.id FROM person p, other "
-        "WHERE p.login = 'grid_worker'"
+        "RETURNING id) UPDATE person_grid SET grid_id = other.id FROM person p, other "
+        "WHERE p.id = person_id AND p.login = 'grid_worker'"
     )
     assert sees("grid_worker") == [False] * 3
     for path in ("/ledger", "/ledger/export.xlsx", f"/ledger/report.pdf?month={month}"):

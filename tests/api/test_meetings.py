@@ -284,8 +284,8 @@ def test_matters_are_seen_by_their_own_people_only(world: World) -> None:
     assert world.ask("repairer", "GET", f"/matters/{mine['id']}").status_code == 200
     world.db.execute(
         "WITH far AS (INSERT INTO grid (area_id, code, name) SELECT id, 'far', 'F' FROM area "
-        "RETURNING id) INSERT INTO person_grid SELECT p.id, far.id FROM person p, far "
-        "WHERE p.login = 'grid_worker'"
+        "RETURNING id) UPDATE person_grid SET grid_id = far.id FROM person p, far "
+        "WHERE p.id = person_id AND p.login = 'grid_worker'"
     )
     assert world.ask("grid_worker", "GET", f"/meetings/{bench}").status_code == 404
     assert world.ask("grid_worker", "GET", "/matters").json()["items"] == []

@@ -63,8 +63,8 @@ def test_a_worker_enters_a_call_and_reads_the_receipt_out(world: World) -> None:
 def test_a_worker_of_another_grid_enters_nothing_here(world: World) -> None:
     world.db.execute(
         "WITH far AS (INSERT INTO grid (area_id, code, name) SELECT id, 'far', 'F' FROM area "
-        "RETURNING id) INSERT INTO person_grid SELECT p.id, far.id FROM person p, far "
-        "WHERE p.login = 'grid_worker'"
+        "RETURNING id) UPDATE person_grid SET grid_id = far.id FROM person p, far "
+        "WHERE p.id = person_id AND p.login = 'grid_worker'"
     )
     said = {**MATTER, "id": str(uuid4())}
     assert world.ask("grid_worker", "POST", "/reports/phone", json=said).status_code == 403

@@ -86,10 +86,27 @@ def test_a_companys_operator_has_only_the_companys_webhooks_and_others_have_none
     assert world.ask(None, "GET", "/webhooks").status_code == 401
 
 
+def test_an_areas_admin_subscribes_to_the_areas_sites_only(world: World) -> None:
+    everyones = make(world, "admin")
+    world.db.execute(
+        "INSERT INTO person_area SELECT p.id, a.id FROM person p, area a WHERE p.login = 'admin'"
+    )
+    mine = make(world, "admin", sites=["s"])
+    listed = world.ask("admin", "GET", "/webhooks").json()["items"]
+    assert [one["id"] for one in listed] == [mine["id"]]
+    assert world.ask("admin", "GET", f"/webhooks/{everyones['id']}").status_code == 404
+    for method, path in (("POST", "/webhooks"), ("PATCH", f"/webhooks/{mine['id']}")):
+        answer = world.ask("admin", method, path, json={**ALL, "sites": []})
+        assert answer.status_code == 422, "that would be everyone's"
+
+
 def test_the_same_order_twice_makes_one_webhook(world: World) -> None:
     twin = {"Idempotency-Key": "8d4f3c1e-6f0e-4b0e"}
     first, second = (
         world.ask("admin", "POST", "/webhooks", json=ALL, headers=dict(twin)) for _ in range(2)
     )
-    assert first.json() == second.json()
+    assert first.json()["secret"]
+    assert second.json() == {**first.json(), "secret": ""}
+    kept = world.db.execute("SELECT response::text FROM idempotency_key").fetchall()
+    assert len(kept) == 1 and first.json()["secret"] not in str(kept)
     assert len(world.ask("admin", "GET", "/webhooks").json()["items"]) == 1
