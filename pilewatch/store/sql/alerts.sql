@@ -81,7 +81,11 @@ WHERE greatest(h.last_seen_at, l.since) <= %(now)s - h.heartbeat_s * interval '3
 ORDER BY h.charger_id;
 
 -- name: returned_chargers
-SELECT h.charger_id, h.last_seen_at
+-- When a charger was first heard again is not kept: a silence that is over before anybody was told
+-- counts as over in time.
+SELECT h.charger_id,
+       least(h.last_seen_at, CASE WHEN i.phase = 'pending'
+                                  THEN i.due_at - interval '1 microsecond' END) AS last_seen_at
 FROM incident i JOIN charger_state h ON h.charger_id = i.subject_id
 WHERE i.subject_kind = 'charger' AND i.family = 'silence' AND i.quiet_since IS NULL
   AND i.phase IN ('pending', 'open', 'member')
@@ -106,7 +110,9 @@ WHERE k.online AND k.stale AND k.heard_at IS NOT NULL
 ORDER BY k.connector_id;
 
 -- name: refreshed_connectors
-SELECT k.connector_id, k.heard_at
+SELECT k.connector_id,
+       least(k.heard_at, CASE WHEN i.phase = 'pending'
+                              THEN i.due_at - interval '1 microsecond' END) AS heard_at
 FROM incident i
 JOIN connector_now(%(now)s) k ON k.connector_id = i.subject_id
 WHERE i.subject_kind = 'connector' AND i.family = 'silence' AND i.quiet_since IS NULL
