@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _HEADER = "X-Request-Id"
-_OWN = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_OWN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Numbered:
