@@ -73,10 +73,10 @@ def test_fifty_kills_end_where_the_undisturbed_engine_does(postgres: EmbeddedPos
 
         def look(seconds: float) -> None:
             nonlocal kills
-            for _ in range(3):
+            for _ in range(6):
                 engine = _FORK.Process(target=_decide, args=(url, chased.at(seconds)))
                 engine.start()
-                engine.join(chance.uniform(0.005, 0.12))
+                engine.join(chance.uniform(0.005, 0.1))
                 kills += engine.exitcode is None
                 engine.kill()
                 engine.join()
