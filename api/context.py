@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -52,6 +53,21 @@ class Asked:
     def policy(self) -> Policy:
         """The installation's policy."""
         return self.context.policy
+
+    @property
+    def person_id(self) -> int:
+        """Who asks, after `demand`."""
+        assert self.caller.id is not None
+        return self.caller.id
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """One transaction; a `ValueError` of what cannot be is the asker's error (422)."""
+        try:
+            with self.db.transaction():
+                yield
+        except ValueError as error:
+            raise Problem(422, str(error)) from error
 
     def record(
         self,

@@ -18,7 +18,6 @@ from api.meetings import (
     Pieces,
     matter_rows,
     meeting_seen,
-    person_of,
     plain,
     record,
     seen_version,
@@ -113,10 +112,10 @@ def raise_(id: Id, body: shapes.MatterRequest, response: Response, ask: Ask) -> 
             kind=body.kind,
             text=body.text,
             raised_at=body.raised_at,
-            owner=_owner(ask, body.company, body.person) or Owner(person_id=person_of(ask)),
+            owner=_owner(ask, body.company, body.person) or Owner(person_id=ask.person_id),
             deadline_at=body.deadline_at,
             about=about,
-            person_id=person_of(ask),
+            person_id=ask.person_id,
         )
         if created:
             # The words of residents stay in the matter, where they can be corrected.

@@ -133,7 +133,7 @@ def enter(body: shapes.MeetingRequest, response: Response, ask: Ask) -> Any:
         said = body.model_dump(exclude={"id", "grid"})
         grid_id = _own_grid(ask, body.grid)
         if enter_meeting(
-            ask.db, ask.now, body.id, grid_id=grid_id, person_id=person_of(ask), **said
+            ask.db, ask.now, body.id, grid_id=grid_id, person_id=ask.person_id, **said
         ):
             plain = body.model_dump(mode="json", exclude={"id"})
             record(ask, "meeting.enter", f"meeting/{body.id}", None, plain)
@@ -290,12 +290,6 @@ def seen_version(if_match: str | None) -> int | None:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise Problem(412, "If-Match: use the ETag of what is changed")
     return int(text)
-
-
-def person_of(ask: Asked) -> int:
-    """Who asks, after `demand`."""
-    assert ask.caller.id is not None
-    return ask.caller.id
 
 
 def plain(row: dict[str, Any], keys: dict[str, Any] | None = None) -> dict[str, Any]:

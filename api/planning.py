@@ -1,7 +1,5 @@
 """`/api/v1/downtimes` and `/api/v1/silences`: what is planned, and what is known already."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -75,7 +73,7 @@ def plan(body: models.DowntimeRequest, ask: Ask) -> Any:
         raise Problem(422, "to_at: must be later than from_at")
     if (body.connector is not None) != (body.scope == "connector"):
         raise Problem(422, "connector: its number is needed with scope connector, and only there")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         scope_id = _scope(ask, body.scope, body.code, body.connector)
         _own(ask, body.scope, scope_id)
         window = Window(
@@ -87,7 +85,7 @@ def plan(body: models.DowntimeRequest, ask: Ask) -> Any:
             body.reason,
             body.reference,
         )
-        id = enter_downtime(ask.db, ask.policy, ask.now, window, _person(ask))
+        id = enter_downtime(ask.db, ask.policy, ask.now, window, ask.person_id)
         after = _one(ask, "downtimes", id, "planned downtime")
         ask.record("downtime.enter", f"downtime/{id}", None, body.model_dump(mode="json"))
     return after
@@ -102,7 +100,7 @@ def plan(body: models.DowntimeRequest, ask: Ask) -> Any:
 def replan(id: Id, body: models.DowntimeChange, ask: Ask, if_match: IfMatch = None) -> Any:
     """Another end, reason or document."""
     demand(ask.caller, "plan")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         before = _own_downtime(ask, id)
         check_match(if_match, _etag(before))
         change_downtime(
@@ -113,7 +111,7 @@ def replan(id: Id, body: models.DowntimeChange, ask: Ask, if_match: IfMatch = No
             to_at=body.to_at or before["to_at"],
             reason=body.reason or before["reason"],
             reference=body.reference or before["reference"],
-            person_id=_person(ask),
+            person_id=ask.person_id,
         )
         said = body.model_dump(mode="json", exclude_none=True)
         ask.record("downtime.change", f"downtime/{id}", _plain(before, said), said)
@@ -129,7 +127,7 @@ def replan(id: Id, body: models.DowntimeChange, ask: Ask, if_match: IfMatch = No
 def cancel(id: Id, ask: Ask, if_match: IfMatch = None) -> Any:
     """It explains nothing from now on: what is still there gets its ticket. Kept for the record."""
     demand(ask.caller, "plan")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         check_match(if_match, _etag(_own_downtime(ask, id)))
         cancel_downtime(ask.db, ask.now, id)
         ask.record("downtime.cancel", f"downtime/{id}")
@@ -199,7 +197,7 @@ def silence(id: Id, response: Response, ask: Ask) -> Any:
 def hush(body: models.SilenceRequest, ask: Ask) -> Any:
     """From now on: tickets are made as ever, notifications wait for the end."""
     demand(ask.caller, "silence")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         matcher = Matcher(
             None if body.site is None else _scope(ask, "site", body.site, None),
             None if body.charger is None else _scope(ask, "charger", body.charger, None),
@@ -208,7 +206,7 @@ def hush(body: models.SilenceRequest, ask: Ask) -> Any:
         )
         _own_silence(ask, vars(matcher))
         id = enter_silence(
-            ask.db, ask.now, matcher, to_at=body.to_at, reason=body.reason, person_id=_person(ask)
+            ask.db, ask.now, matcher, to_at=body.to_at, reason=body.reason, person_id=ask.person_id
         )
         ask.record("silence.enter", f"silence/{id}", None, body.model_dump(mode="json"))
         return _one(ask, "silences", id, "silence")
@@ -223,7 +221,7 @@ def hush(body: models.SilenceRequest, ask: Ask) -> Any:
 def rehush(id: Id, body: models.SilenceChange, ask: Ask, if_match: IfMatch = None) -> Any:
     """Another end or reason; what is held back follows."""
     demand(ask.caller, "silence")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         before = _one(ask, "silences", id, "silence")
         _own_silence(ask, before)
         check_match(if_match, _etag(before))
@@ -248,7 +246,7 @@ def rehush(id: Id, body: models.SilenceChange, ask: Ask, if_match: IfMatch = Non
 def unhush(id: Id, ask: Ask, if_match: IfMatch = None) -> Any:
     """Over now: what was held back is sent. Kept for the record."""
     demand(ask.caller, "silence")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         before = _one(ask, "silences", id, "silence")
         _own_silence(ask, before)
         check_match(if_match, _etag(before))
@@ -263,21 +261,6 @@ def _own_silence(ask: Asked, named: dict[str, Any]) -> None:
 
 
 # --- shapes
-
-
-@contextmanager
-def _transaction(ask: Asked) -> Iterator[None]:
-    """All or nothing; what the plan itself forbids is the asker's error."""
-    try:
-        with ask.db.transaction():
-            yield
-    except ValueError as error:
-        raise Problem(422, str(error)) from error
-
-
-def _person(ask: Asked) -> int:
-    assert ask.caller.id is not None
-    return ask.caller.id
 
 
 def _rows(ask: Asked, name: str, **values: Any) -> list[dict[str, Any]]:

@@ -2,8 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
@@ -258,14 +256,14 @@ def exclude(body: answers.ExclusionRequest, ask: Ask, response: Response) -> Any
     demand(ask.caller, "exclude")
     if (body.connector is not None) != (body.scope == "connector"):
         raise Problem(422, "connector: its number is needed with scope connector, and only there")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         values = {"kind": body.scope, "code": body.code, "connector": body.connector}
         found = ask.db.execute(_PLANNING["scope_of"], values).fetchone()
         if found is None:
             raise Problem(422, f"there is no such {body.scope}: see code and connector")
         _own(ask, body.scope, found["id"])
         what = Exclusion(body.reason, body.document, body.from_at, body.to_at, body.note)
-        id = enter_exclusion(ask.db, ask.now, (body.scope, found["id"]), what, _person(ask))
+        id = enter_exclusion(ask.db, ask.now, (body.scope, found["id"]), what, ask.person_id)
         _audit(ask, "exclusion.enter", id, None, body.model_dump(mode="json"))
         return _shown(ask, id, response)
 
@@ -285,7 +283,7 @@ def reexclude(
 ) -> Any:
     """Another reason, document, note or time."""
     demand(ask.caller, "exclude")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         before = _locked(ask, id, if_match)
         said = body.model_dump(exclude_none=True)
         names = ("reason", "document", "from_at", "to_at", "note")
@@ -307,7 +305,7 @@ def reexclude(
 def withdraw(id: Id, ask: Ask, response: Response, if_match: IfMatch = None) -> Any:
     """It leaves nothing out any more, also of the past. Kept for the record."""
     demand(ask.caller, "exclude")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         _locked(ask, id, if_match)
         withdraw_exclusion(ask.db, ask.now, id)
         _audit(ask, "exclusion.withdraw", id, None, None)
@@ -336,7 +334,7 @@ def set_hours(code: models.PathCode, body: answers.HoursRequest, ask: Ask) -> An
     """From a day on, until the next ones begin; those of the same day are replaced. Published
     figures that they touch get a new version."""
     demand(ask.caller, "exclude")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         before = _site(ask, code)
         week = {str(day): pieces for day, pieces in body.week.items()}
         set_opening_hours(ask.db, before["id"], code, body.from_on, week)
@@ -376,21 +374,6 @@ def _flat(figures: dict[str, Any]) -> dict[str, Any]:
 def _safe(value: Any) -> Any:
     """No cell that a spreadsheet would take for a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r")) else value
-
-
-@contextmanager
-def _transaction(ask: Asked) -> Iterator[None]:
-    """All or nothing; what cannot be is the asker's error."""
-    try:
-        with ask.db.transaction():
-            yield
-    except ValueError as error:
-        raise Problem(422, str(error)) from error
-
-
-def _person(ask: Asked) -> int:
-    assert ask.caller.id is not None
-    return ask.caller.id
 
 
 def _rows(ask: Asked, name: str, **values: Any) -> list[dict[str, Any]]:

@@ -1,7 +1,5 @@
 """`/api/v1`: patrol plans, rounds, checklists, and a worker's offline day."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -91,7 +89,7 @@ def plan(id: Id, ask: Ask, response: Response) -> Any:
 def enter(body: shapes.PlanRequest, ask: Ask, response: Response) -> Any:
     """Rounds are made by themselves, each in time; that of a survey at once."""
     demand(ask.caller, "plan")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         scope_id = _place(ask, body.scope, body.code)
         _own(ask, body.scope, scope_id)
         made = Plan(
@@ -106,7 +104,7 @@ def enter(body: shapes.PlanRequest, ask: Ask, response: Response) -> Any:
             worker_id=_worker(ask, body.worker, body.scope, scope_id),
             first_due_at=body.first_due_at,
         )
-        id = enter_plan(ask.db, ask.policy, ask.now, made, _person(ask))
+        id = enter_plan(ask.db, ask.policy, ask.now, made, ask.person_id)
         _audit(ask, "patrol.enter", f"patrol-plan/{id}", None, body.model_dump(mode="json"))
         return _show_plan(ask, id, response)
 
@@ -122,7 +120,7 @@ def change(
 ) -> Any:
     """For the rounds to come; those that are open stay as they are."""
     demand(ask.caller, "plan")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         before = _own_plan(ask, id)
         said = body.model_dump(exclude_none=True, exclude={"worker", "everybody"})
         if body.everybody:
@@ -145,7 +143,7 @@ def change(
 def end(id: Id, ask: Ask, response: Response, if_match: IfMatch = None) -> Any:
     """No more rounds. Those that are open stay; plan and rounds are kept for the record."""
     demand(ask.caller, "plan")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         _own_plan(ask, id)
         end_plan(ask.db, ask.now, id, _version(if_match))
         _audit(ask, "patrol.end", f"patrol-plan/{id}", None, None)
@@ -212,7 +210,7 @@ def reassign(
 ) -> Any:
     """Only while it is open."""
     demand(ask.caller, "plan")
-    with _transaction(ask):
+    with ask.all_or_nothing():
         before = _one(_rounds(ask, id=id), f"round {id}")
         plan = _own_plan(ask, before["plan"])
         worker = _worker(ask, body.worker, plan["scope"], plan["scope_id"])
@@ -292,7 +290,7 @@ def enter_harsh_day(body: shapes.HarshDayRequest, ask: Ask) -> Any:
     with ask.db.transaction():
         area = _place(ask, "area", body.area)
         _own(ask, "area", area)
-        values = {**vars(body), "area_id": area, "person_id": _person(ask), "now": ask.now}
+        values = {**vars(body), "area_id": area, "person_id": ask.person_id, "now": ask.now}
         ask.db.execute(_SQL["add_harsh_day"], values)
         after = body.model_dump(mode="json")
         _audit(ask, "harsh-day.enter", f"area/{body.area}", None, after)
@@ -403,7 +401,7 @@ def inspection(
 
 
 def _take(ask: Asked, visit: Visit) -> dict[str, Any]:
-    worker = Worker(_person(ask), _scope(ask)["grids"])
+    worker = Worker(ask.person_id, _scope(ask)["grids"])
     keys = ask.context.settings.posters.keyring()
     try:
         with ask.db.transaction():
@@ -432,21 +430,6 @@ def _printable(text: str) -> str:
 
 
 # --- shapes
-
-
-@contextmanager
-def _transaction(ask: Asked) -> Iterator[None]:
-    """All or nothing; what the plan itself forbids is the asker's error."""
-    try:
-        with ask.db.transaction():
-            yield
-    except ValueError as error:
-        raise Problem(422, str(error)) from error
-
-
-def _person(ask: Asked) -> int:
-    assert ask.caller.id is not None
-    return ask.caller.id
 
 
 def _scope(ask: Asked) -> dict[str, Any]:
