@@ -16,7 +16,7 @@ def connected(client_id: str, port: int) -> mqtt.Client:
     )
     client.on_connect = lambda c, *_: c.subscribe("pilewatch/v1/+/up/#", 1)
     client.on_subscribe = lambda *_: print("ready", flush=True)
-    properties = Properties(PacketTypes.CONNECT)
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.ReceiveMaximum = 8000
     client.connect("127.0.0.1", port, properties=properties)
     return client

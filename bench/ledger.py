@@ -78,11 +78,11 @@ def seed(db: Db, tickets: int) -> None:
     """Twenty areas, a thousand sites, ten thousand piles, and so many tickets over two years."""
     for statement in _PLACES.split(";"):
         if statement.strip():
-            db.execute(statement)  # type: ignore[arg-type]
+            db.execute(statement)
     with db.transaction():
         db.execute("SET LOCAL session_replication_role = replica")  # the lines are made at once
         values = {"tickets": tickets, "now": NOW}
-        db.execute(_TICKETS.replace(" % ", " %% "), values)  # type: ignore[arg-type]
+        db.execute(_TICKETS.replace(" % ", " %% "), values)
         db.execute(_ENTRIES)
     made = db.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'ledger_words'").fetchone()
     assert made is not None
@@ -91,7 +91,7 @@ def seed(db: Db, tickets: int) -> None:
         several = "SELECT ledger_take_tickets(array(SELECT generate_series(%s, %s)::bigint))"
         db.execute(several, (first, min(first + 49_999, tickets)))
     for statement in (made["indexdef"], "VACUUM ANALYZE", "CHECKPOINT"):
-        db.execute(statement)  # type: ignore[arg-type]
+        db.execute(statement)
 
 
 def took(work: Callable[[], Any]) -> float:
@@ -115,7 +115,10 @@ def measure(db: Db, tickets: int) -> list[Result]:
         return len(rows)
 
     deep = Mark(NOW - timedelta(days=600), 0)
-    month = {"from_at": NOW - timedelta(days=400), "to_at": NOW - timedelta(days=370)}
+    month: dict[str, Any] = {
+        "from_at": NOW - timedelta(days=400),
+        "to_at": NOW - timedelta(days=370),
+    }
     company = {**EVERYTHING, "company_id": 7, "owner_id": 7, "person_id": 1}
     queries: dict[str, Callable[[], int]] = {
         "first page": page,

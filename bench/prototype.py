@@ -59,8 +59,10 @@ def main(port: int, url: str) -> None:
         )
         ids = charger_ids(db)
         db.commit()
+        socket = client.socket()
+        assert socket is not None
         while True:
-            while len(waiting) < 5000 and select.select([client.socket()], [], [], 0.005)[0]:
+            while len(waiting) < 5000 and select.select([socket], [], [], 0.005)[0]:
                 client.loop_read()
             client.loop_write()  # what callbacks had to say
             client.loop_misc()

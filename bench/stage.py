@@ -97,7 +97,7 @@ class Child:
 
     def _alive(self) -> None:
         if self._process.poll() is not None:
-            raise RuntimeError(f"{self._process.args} ended:\n{self.said()}")
+            raise RuntimeError(f"{self._process.args!r} ended:\n{self.said()}")
 
 
 class Stage:
@@ -136,7 +136,7 @@ class Stage:
     def one(self, query: str) -> int:
         """The single number that a query gives."""
         with connect(self.server.url, application="bench") as db:
-            row = db.execute(query).fetchone()  # type: ignore[arg-type]
+            row = db.execute(query).fetchone()
             assert row is not None
             return int(next(iter(row.values())))
 

@@ -43,7 +43,7 @@ def populate(db: Db, connectors: int) -> None:
         "%(now)s - d * interval '30 hours' - (id %% 800 - 60) * interval '1 minute', NULL, 400, '' "
         "FROM connector, generate_series(1, 10) d",
     ):
-        db.execute(statement, {"now": NOW} if "%(now)s" in statement else None)  # type: ignore[arg-type]
+        db.execute(statement, {"now": NOW} if "%(now)s" in statement else None)
     db.execute("INSERT INTO listener VALUES ('b', %s, %s)", (NOW - timedelta(days=1), NOW))
     db.execute("ANALYZE")
 

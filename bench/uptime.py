@@ -86,7 +86,7 @@ def _measure(db: Db, count: int) -> int:
     migrate(db)
     for statement in _FLEET.format(chargers=count // _PORTS, ports=_PORTS).split(";\n"):
         if statement.strip():
-            db.execute(statement)  # type: ignore[arg-type]
+            db.execute(statement)
     db.execute("ANALYZE")
     rows = 0
 

@@ -71,6 +71,7 @@ class _ChargerNews:
     """What one batch says of one charger; microseconds of our clock."""
 
     seen: int | None = None
+    back: int | None = None
     gone: int | None = None
     gone_replayed: bool = False
     confirmed: int | None = None
@@ -87,6 +88,7 @@ class _ChargerNews:
         return (
             charger_id,
             self.seen,
+            self.back,
             self.gone,
             self.gone_replayed,
             self.confirmed,
@@ -238,10 +240,11 @@ class BatchBuilder:
         if said.clock_fault:
             news.clock_fault = received
         if said.kind == Kind.OFFLINE:
-            news.gone, news.gone_replayed = received, said.replayed
+            news.gone, news.gone_replayed, news.back = received, said.replayed, None
             return
         if not said.replayed:
             news.seen = max(news.seen or 0, received)
+            news.back = received if news.back is None else news.back
         elif said.digest is None:  # a retained copy tells when it was said
             news.seen = max(news.seen or 0, min(observed, received))
         if said.kind == Kind.HEARTBEAT:

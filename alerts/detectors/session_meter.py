@@ -88,8 +88,11 @@ class Metered:
 def session_meter_faults(
     sessions: Sequence[Metered], at: datetime, rule: SessionMeters
 ) -> list[Finding]:
-    """What the newest of a connector's sessions shows, `sessions` being newest first."""
-    if not sessions:
+    """What the newest of a connector's sessions shows, `sessions` being newest first.
+
+    One that began before a proven repair says nothing of what there is now.
+    """
+    if not sessions or sessions[0].outdated:
         return []
     findings = [*_meter(sessions, at, rule), *_contact(sessions, at, rule)]
     return [*findings, *_cap(sessions, at, rule), *_ageing(sessions, at, rule)]
@@ -101,7 +104,7 @@ def _meter(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> It
     said = {"session": last.session_id, "samples": last.samples}
     if (last.span_s or 0) < rule.judged_s and last.absurd < rule.absurd:
         return
-    if not last.steady or last.outdated:
+    if not last.steady:
         return
     if last.absurd >= rule.absurd:
         yield _found("meter-failure", last, at, {**said, "absurd": last.absurd})

@@ -5,7 +5,9 @@ what it hangs on, or what hangs on it), it was opened between the fault's start 
 its end, and its code is the same or of the same family. A ticket which fits in place and time,
 but only names the symptom ("nothing comes out") of a fault that causes it, *finds* the fault
 without naming it; it is neither false nor a second ticket unless the fault has a matching one
-too. Everything else is *false*. Tickets merged into another count as that other one.
+too. So does, the other way round, a ticket which names a cause ("the contact does not close") of
+a fault that is itself only a symptom: a port that gives nothing. Everything else is *false*.
+Tickets merged into another count as that other one.
 """
 
 from collections import defaultdict
@@ -15,6 +17,7 @@ from datetime import datetime, timedelta
 from statistics import mean, quantiles
 
 from pilewatch.faultcodes import FAULTS
+from simulator.faults import KINDS
 from simulator.truth import Truth
 
 GRACE = timedelta(hours=2)
@@ -76,9 +79,7 @@ def judge(truths: Sequence[Truth], opened: Iterable[Opened]) -> Judged:
     for ticket in sorted(opened, key=lambda t: t.at):
         near = [v for v in verdicts if _fits(v.truth, ticket)]
         named = [v for v in near if FAULTS[v.truth.code].family == ticket.kin]
-        symptom = [
-            v for v in near if ticket.code in SYMPTOMS and FAULTS[v.truth.code].effect != "none"
-        ]
+        symptom = [v for v in near if explains(v.truth.code, ticket.code)]
         exact = [v for v in named if v.truth.code == ticket.code]
         for fitting, matches in ((exact, True), (named, True), (symptom, False)):
             if fitting:
@@ -88,6 +89,12 @@ def judge(truths: Sequence[Truth], opened: Iterable[Opened]) -> Judged:
         else:
             false.append(ticket)
     return Judged(verdicts, false)
+
+
+def explains(fault: str, ticket: str) -> bool:
+    """Whether one of the two names only what the other one does to people."""
+    symptom = ticket in SYMPTOMS and FAULTS[fault].effect != "none"
+    return symptom or (ticket in KINDS and KINDS[ticket].complaint == fault)
 
 
 def _fits(truth: Truth, ticket: Opened) -> bool:

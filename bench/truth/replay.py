@@ -14,7 +14,7 @@ from uuid import UUID
 
 from alerts.engine import Engine
 from alerts.maintenance import roll_up
-from bench.truth.judge import SYMPTOMS
+from bench.truth.judge import explains
 from ingest.batch import BatchBuilder, Message, read
 from pilewatch.faultcodes import FAULTS
 from pilewatch.policy import Policy
@@ -99,14 +99,15 @@ def scenario_of(plan: Plan) -> Scenario:
         lasts = min(0.6 * span / len(shared), 2.0)
         scripted.append(_scripted(code, at, lasts, site=dark))
     taken: dict[str, list[tuple[float, float]]] = {}
-    for place, code in enumerate(own):
-        slow = KINDS[code].visible in _UNHURRIED and code not in _TOLD_AT_ONCE
-        lasts = min(3.0, 0.6 * span) if slow else min(0.4, 0.3 * span)
+    lengths = {code: _lasts(code, span) for code in own}
+    # The long ones first: in the gaps between them there is room for all.
+    for code in sorted(own, key=lambda code: -lengths[code]):
+        lasts = lengths[code]
         fits = [c for c in piles if c.kind in KINDS[code].kinds] or piles
         # One pile's second fault would hide behind its first: other moments are tried, too.
         tries = [
             (_overlap(taken.get(pile.code, []), at, lasts), pile, at)
-            for at in _moments(plan, chance, lasts, (place + chance.random()) / len(own))
+            for at in _moments(plan, chance, lasts)
             for pile in fits
         ]
         _, pile, at = min(tries, key=lambda tried: tried[0])
@@ -129,11 +130,16 @@ def scenario_of(plan: Plan) -> Scenario:
     )
 
 
-def _moments(plan: Plan, chance: random.Random, lasts: float, turn: float) -> Iterator[float]:
-    """Days at which a fault may begin; `turn` is its place in the order, from 0 to 1."""
+def _lasts(code: str, span: float) -> float:
+    """Days for which a fault of one charger stays, where `span` days are played with faults."""
+    slow = KINDS[code].visible in _UNHURRIED and code not in _TOLD_AT_ONCE
+    return min(3.0, 0.6 * span) if slow else min(0.4, 0.3 * span)
+
+
+def _moments(plan: Plan, chance: random.Random, lasts: float) -> Iterator[float]:
+    """Days at which a fault may begin."""
     room = plan.days - plan.warm_days - lasts
-    yield plan.warm_days + room * turn
-    for _ in range(12):
+    for _ in range(13):
         yield plan.warm_days + room * chance.random()
 
 
@@ -286,7 +292,7 @@ class Replay:
         """Whether what the ticket speaks of is there, or was a moment ago."""
         return any(
             truth.site == site
-            and (code in SYMPTOMS or FAULTS[truth.code].family == FAULTS[code].family)
+            and (FAULTS[truth.code].family == FAULTS[code].family or explains(truth.code, code))
             and (charger is None or truth.charger in (None, charger))
             and (truth.end is None or now - truth.end < _SETTLE)
             for truth in self.world.truth

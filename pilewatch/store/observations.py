@@ -28,7 +28,7 @@ _STAGED_TYPES = [
 ]
 _METER_TYPES = ["int8", "int8", "int8", "text", *_VALUES]
 _CHARGER_TYPES = [
-    *("int4", "int8", "int8", "bool", "int8", "int8", "text", "text", "text", "text"),
+    *("int4", "int8", "int8", "int8", "bool", "int8", "int8", "text", "text", "text", "text"),
     *("int4", "int4", "float8", "float8", "int8", "float8"),
 ]
 

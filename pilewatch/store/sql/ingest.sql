@@ -17,10 +17,10 @@ CREATE TEMPORARY TABLE IF NOT EXISTS staged_meter (
     residual_current_ma double precision
 ) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE IF NOT EXISTS staged_charger (
-    charger_id integer, seen bigint, gone bigint, gone_replayed boolean, confirmed bigint,
-    booted bigint, boot_id text, firmware text, vendor text, model text, heartbeat_s integer,
-    meter_s integer, uptime_s double precision, rssi_dbm double precision, clock_fault bigint,
-    clock_lag_s double precision
+    charger_id integer, seen bigint, back bigint, gone bigint, gone_replayed boolean,
+    confirmed bigint, booted bigint, boot_id text, firmware text, vendor text, model text,
+    heartbeat_s integer, meter_s integer, uptime_s double precision, rssi_dbm double precision,
+    clock_fault bigint, clock_lag_s double precision
 ) ON COMMIT DELETE ROWS;
 
 -- name: copy_staged
@@ -239,6 +239,7 @@ SELECT connector_id FROM events;
 WITH told AS (
     SELECT s.charger_id,
            'epoch'::timestamptz + s.seen * interval '1 microsecond' AS seen_at,
+           'epoch'::timestamptz + coalesce(s.back, s.seen) * interval '1 microsecond' AS back_at,
            'epoch'::timestamptz + s.gone * interval '1 microsecond' AS gone_at,
            s.gone_replayed,
            'epoch'::timestamptz + s.confirmed * interval '1 microsecond' AS confirmed_at,
@@ -267,8 +268,8 @@ WITH told AS (
     SELECT e.kind, j.charger_id, e.at, e.at, e.payload
     FROM judged j CROSS JOIN LATERAL (VALUES
         ('charger.offline', j.went, j.gone_at, '{}'::jsonb),
-        ('charger.online', j.came, j.seen_at, jsonb_build_object(
-            'silentS', round(extract(epoch FROM j.seen_at - j.last_seen_at), 3))),
+        ('charger.online', j.came, j.back_at, jsonb_build_object(
+            'silentS', round(extract(epoch FROM j.back_at - j.last_seen_at), 3))),
         ('charger.boot', j.rebooted, coalesce(j.seen_at, j.boot_at), jsonb_build_object(
             'bootId', j.boot_id, 'was', j.was_boot, 'firmware', j.firmware)),
         ('charger.clock', j.clock_notice, j.clock_fault_at, '{}'::jsonb)
