@@ -15,6 +15,7 @@ from api.app import create_app
 from api.main import Server, server
 from api.people import ROLES, add_person, new_api_key
 from deploy.embedded import free_port
+from pilewatch.clock import Clock, utc_now
 from pilewatch.settings import Api, Database, Settings
 from pilewatch.store.pool import Db, connect
 from tests.workflow.conftest import Community
@@ -42,23 +43,24 @@ def listeners(url: str) -> int:
 class World:
     """A community, the API over it, and a key of each role."""
 
-    def __init__(self, db: Db, url: str, chargers: int = 3, **api: Any):
+    def __init__(self, db: Db, url: str, chargers: int = 3, *, clock: Clock = utc_now, **api: Any):
         self.community = Community(db, chargers)
         self.db = db
         self.url = url
         self.settings = Settings(
             database=Database(url=url, pool_size=4), api=Api(port=free_port(), **api)
         )
-        self.app = create_app(self.settings)
+        self.app = create_app(self.settings, clock)
         # A crash of the application reaches the test as 500, as it would reach a client.
         self.client = TestClient(self.app, raise_server_exceptions=False)
-        now = datetime.now(UTC)
-        self.keys = {
-            role: new_api_key(
-                db, add_person(db, role, role, role, **REACH.get(role, {})), "t", now,
-            )
-            for role in ROLES
-        }  # fmt: skip
+        self.keys: dict[str, str] = {}
+        for role in ROLES:
+            self.join(role, role, **REACH.get(role, {}))
+
+    def join(self, login: str, role: str, **reach: Any) -> None:
+        """One more person, with a key under this login."""
+        person = add_person(self.db, login, login, role, **reach)
+        self.keys[login] = new_api_key(self.db, person, "t", datetime.now(UTC))
 
     def headers(self, role: str | None) -> dict[str, str]:
         """What a request of this role carries."""
