@@ -24,7 +24,7 @@ from pilewatch.observability import serve_metrics, setup_logging
 from pilewatch.policy import BadPolicy, load_policy
 from pilewatch.settings import Settings
 from pilewatch.store.pool import Db, connect
-from pilewatch.workflow.contacts import erase_contacts, seal_of
+from pilewatch.workflow.contacts import erase_contacts
 from pilewatch.workflow.patrols import sweep_patrols
 from pilewatch.workflow.telling import tell_parties
 
@@ -43,7 +43,8 @@ class Process:
         self.metrics = Metrics(registry)
         self._directory = directory_of(settings)
         self._channels = open_channels(self._directory.addresses, settings.api.public_url, clock)
-        self._letters = Letters(seal_of(settings.residents), settings.api.public_url)
+        self._seal = settings.sealing.seal()
+        self._letters = Letters(self._seal, settings.api.public_url)
         self._post = Post(clock, private=settings.alerts.private_webhooks)
         self.stop = threading.Event()
         self.leading = threading.Event()
@@ -116,7 +117,7 @@ class Process:
     def _deliver(self, db: Db) -> None:
         tell_parties(db, self.clock)
         directory, channels = with_subscriptions(
-            db, self._directory, self._channels, self._post, self.settings.ocpi
+            db, self._directory, self._channels, self._post, self.settings.ocpi, self._seal
         )
         while write_deliveries(db, directory, self.clock()):
             pass

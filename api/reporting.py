@@ -21,7 +21,6 @@ from pilewatch.workflow.contacts import (
     erase_contact,
     keep_contact,
     read_contact,
-    seal_of,
 )
 from pilewatch.workflow.photos import BadPhoto, clean_photo, keep_photo, photo_of
 from pilewatch.workflow.receipts import digest, in_groups, one_at_a_time, spoken_receipt
@@ -67,8 +66,8 @@ async def _body(request: Request) -> bytes:
 def leave_contact(ask: Asked, report_id: int, token: str, contact: str, language: Language) -> Kind:
     """Keep how the reporter may be reached, and tell of which kind that is. Raises `Problem` 422
     where it cannot be kept."""
-    seal = seal_of(ask.context.settings.residents)
-    if seal is None:
+    seal = ask.context.settings.sealing.seal()
+    if not seal:
         raise Problem(422, "contact: this installation keeps none")
     try:
         kind, to = read_contact(contact)

@@ -7,11 +7,10 @@ from typing import Any
 
 import pyotp
 import structlog
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from pydantic import SecretStr
 
 from api.attempts import CODES, attempt
 from api.people import digest
+from pilewatch.sealing import Lost, Seal
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
 
@@ -19,24 +18,23 @@ _LOG = structlog.get_logger()
 _SQL = queries.load("people")
 _STEP_S = 30
 _CODES = 10
-_SEALED = "fernet:"
 _ALPHABET = "ABCDEFGHJKMNPQRSTVWXYZ23456789"
 """Without what looks alike on paper; sixteen of them are more than 78 bits."""
 
 
-def offer(db: Db, person_id: int, keys: SecretStr | None) -> str | None:
+def offer(db: Db, person_id: int, seal: Seal) -> str | None:
     """The secret that waits for its first code; None where a second factor is set up already.
 
-    `keys` seal what is kept of it, here and below.
+    `seal` closes what is kept of it, here and below.
     """
-    fresh = _seal(pyotp.random_base32(), keys)
+    fresh = seal.close(pyotp.random_base32())
     row = db.execute(_SQL["offer_totp"], {"person_id": person_id, "secret": fresh}).fetchone()
     if row is None:
         return None
-    secret = _unseal(row["totp_secret"], keys)
+    secret = _opened(row["totp_secret"], seal)
     if secret is None:  # sealed by a key that is gone: nobody has confirmed it, so begin anew
         end(db, person_id)
-        return offer(db, person_id, keys)
+        return offer(db, person_id, seal)
     return secret
 
 
@@ -46,7 +44,7 @@ def address_of(secret: str, login: str) -> str:
 
 
 def begin(
-    db: Db, person_id: int, code: str, keys: SecretStr | None, *, address: str, now: datetime
+    db: Db, person_id: int, code: str, seal: Seal, *, address: str, now: datetime
 ) -> list[str] | None:
     """Set the offered secret up by its first code; gives the recovery codes, which are shown once.
 
@@ -55,7 +53,7 @@ def begin(
     tried = attempt(db, _name(person_id), CODES, address=address, now=now)
     with db.transaction():
         row = _factor(db, person_id)
-        right = row["totp_since"] is None and _is_code(db, row, code, keys, now)
+        right = row["totp_since"] is None and _is_code(db, row, code, seal, now)
         if right:
             db.execute(_SQL["begin_totp"], {"person_id": person_id, "now": now})
             made = _new_recovery_codes(db, person_id)
@@ -63,9 +61,7 @@ def begin(
     return made if right else None
 
 
-def passes(
-    db: Db, person_id: int, code: str, keys: SecretStr | None, *, address: str, now: datetime
-) -> bool:
+def passes(db: Db, person_id: int, code: str, seal: Seal, *, address: str, now: datetime) -> bool:
     """Whether this is a fresh code or an unused recovery code, which is used up by this.
 
     Raises `TooManyAttempts`.
@@ -74,7 +70,7 @@ def passes(
     with db.transaction():
         row = _factor(db, person_id)
         right = row["totp_since"] is not None and (
-            _is_code(db, row, code, keys, now) or _is_recovery_code(db, person_id, code)
+            _is_code(db, row, code, seal, now) or _is_recovery_code(db, person_id, code)
         )
     tried.ended(succeeded=right)
     return right
@@ -93,27 +89,13 @@ def recovery_codes_left(db: Db, person_id: int) -> int:
     return 0 if row is None else int(row["left"])
 
 
-def _seal(secret: str, keys: SecretStr | None) -> str:
-    if keys is None:
-        return secret
-    return _SEALED + _fernet(keys).encrypt(secret.encode()).decode()
-
-
-def _unseal(kept: str, keys: SecretStr | None) -> str | None:
-    """The secret; None where its key is gone. One that was kept before there were keys is open."""
-    if not kept.startswith(_SEALED):
-        return kept
+def _opened(kept: str, seal: Seal) -> str | None:
+    """The secret; None where its key is gone."""
     try:
-        if keys is None:
-            raise InvalidToken
-        return _fernet(keys).decrypt(kept.removeprefix(_SEALED)).decode()
-    except InvalidToken:
-        _LOG.error("a second factor is sealed by none of people.totp_keys")
+        return seal.open(kept)
+    except Lost as error:
+        _LOG.error("a second factor cannot be read", reason=str(error))
         return None
-
-
-def _fernet(keys: SecretStr) -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in keys.get_secret_value().split()])
 
 
 def _name(person_id: int) -> str:
@@ -126,12 +108,12 @@ def _factor(db: Db, person_id: int) -> dict[str, Any]:
     return row
 
 
-def _is_code(db: Db, row: dict[str, Any], code: str, keys: SecretStr | None, now: datetime) -> bool:
+def _is_code(db: Db, row: dict[str, Any], code: str, seal: Seal, now: datetime) -> bool:
     """A clock may be half a minute off; a code is taken once, and none older than the last."""
     given = code.replace(" ", "")
     if row["totp_secret"] is None or not (given.isascii() and given.isdigit() and len(given) == 6):
         return False
-    secret = _unseal(row["totp_secret"], keys)
+    secret = _opened(row["totp_secret"], seal)
     if secret is None:
         return False
     made = pyotp.TOTP(secret)

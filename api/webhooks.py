@@ -187,7 +187,8 @@ def subscribe(body: WebhookRequest, request: Request, response: Response, ask: A
     secret = request.state.secret = f"whs_{secrets.token_urlsafe(32)}"
     with ask.db.transaction():
         _check_sites(ask, body.sites)
-        values = {**body.model_dump(), **_own(ask), "secret": secret, "person_id": ask.caller.id}
+        closed = ask.context.settings.sealing.seal().close(secret)
+        values = {**body.model_dump(), **_own(ask), "secret": closed, "person_id": ask.caller.id}
         id = _rows(ask, "add_webhook", **values)[0]["id"]
         _audit(ask, "webhook.enter", f"webhook/{id}", None, body.model_dump())
     return {**_show(ask, id, response), "secret": secret}
@@ -313,7 +314,12 @@ def let_in(body: PartyRequest, request: Request, ask: Ask) -> Any:
         raise Problem(422, "push_url and push_token: both or none")
     token = request.state.secret = f"ocpi_{secrets.token_urlsafe(32)}"
     with ask.db.transaction():
-        values = {**body.model_dump(), "hash": hashlib.sha256(token.encode()).digest()}
+        seal, shown = ask.context.settings.sealing.seal(), body.push_token
+        values = {
+            **body.model_dump(),
+            "push_token": shown and seal.close(shown),
+            "hash": hashlib.sha256(token.encode()).digest(),
+        }
         made = _rows(ask, "add_party", **values)
         if not made:
             raise Problem(409, f"there is a party {body.name} already")

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from deploy import audit, contacts, fieldwork, figures, openapi, people
+from deploy import audit, contacts, fieldwork, figures, openapi, people, secrets
 from deploy.ledger import add_ledger
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     test = add("test", _notify_test, "send a test message to every receiver", inner)
     test.add_argument("--receiver", metavar="NAME", help="only to this one")
     contacts.add_commands(add, commands)
+    secrets.register(commands, add)
     explain = add("explain", _explain, "why there is an incident: values, limit, consequences")
     explain.add_argument("incident", type=int)
     figures.register(add, commands)

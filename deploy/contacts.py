@@ -1,4 +1,4 @@
-"""`pilewatch contacts`: keys that seal what residents leave, and erasing it by hand."""
+"""`pilewatch contacts`: erasing by hand what residents have left."""
 
 import argparse
 from typing import Any
@@ -9,19 +9,11 @@ from pilewatch.store.pool import connect
 
 
 def add_commands(add: Any, commands: Any) -> None:
-    """Register `contacts key` and `contacts erase`."""
+    """Register `contacts erase`."""
     group = commands.add_parser("contacts", help="how residents may be reached")
     inner = group.add_subparsers(required=True, metavar="COMMAND")
-    add("key", _key, "print a new key for residents.contact_keys; it is kept nowhere else", inner)
     erase = add("erase", _erase, "erase the contacts whose time is over (the engine does)", inner)
     erase.add_argument("--report", type=int, metavar="ID", help="this report's, whatever its time")
-
-
-def _key(_: Settings, __: argparse.Namespace) -> int:
-    from cryptography.fernet import Fernet  # noqa: PLC0415
-
-    print(Fernet.generate_key().decode())
-    return 0
 
 
 def _erase(settings: Settings, arguments: argparse.Namespace) -> int:

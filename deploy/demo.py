@@ -151,7 +151,7 @@ def _start(
         keys, passwords = cast(db, folder)
     say(f"      {len(ran)} migrations ran; {loaded}")
     where = Where(
-        database.url, broker.port_v5, wanted.host, port, contact_keys=contact_keys(folder)
+        database.url, broker.port_v5, wanted.host, port, sealing_keys=sealing_keys(folder)
     )
     played = ("--seed", str(wanted.seed), "--speed", str(wanted.speed))
     truth = ("--truth", str(folder / "truth.jsonl"))
@@ -222,8 +222,8 @@ def _write_secret(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1))
 
 
-def contact_keys(folder: Path) -> Path:
-    """The demo's own key for what residents leave, made at its first start."""
+def sealing_keys(folder: Path) -> Path:
+    """The demo's own key for what it keeps sealed, made at its first start."""
     kept = folder / "contact-keys"
     if not kept.exists():
         kept.touch(mode=0o600)
@@ -240,7 +240,7 @@ class Where:
     host: str
     port: int
     policy: Path = POLICY
-    contact_keys: Path | None = None
+    sealing_keys: Path | None = None
 
     @property
     def page(self) -> str:
@@ -261,8 +261,8 @@ def programs(where: Where, scenario: Path, keys: Path, *played: str) -> dict[str
         "PILEWATCH_API__PORT": str(where.port),
         "PILEWATCH_API__PUBLIC_URL": where.page,
     }
-    if where.contact_keys is not None:
-        shared["PILEWATCH_RESIDENTS__CONTACT_KEYS_FILE"] = str(where.contact_keys)
+    if where.sealing_keys is not None:
+        shared["PILEWATCH_SEALING__KEYS_FILE"] = str(where.sealing_keys)
     people = ("--people", where.page, "--keys", str(keys))
     words: dict[str, tuple[str, ...]] = {
         "ingest": (),

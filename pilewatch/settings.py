@@ -4,12 +4,10 @@
 the place and what would be right; secrets may be given as `…_FILE` paths.
 """
 
-import base64
 import os
 from pathlib import Path
 from typing import Literal
 
-from cryptography.fernet import Fernet
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -27,6 +25,7 @@ from pydantic_settings import (
 )
 
 from pilewatch.pilecode import Keys, read_keys
+from pilewatch.sealing import Seal, check_keys
 
 
 class BadSettings(ValueError):
@@ -128,13 +127,11 @@ Role = Literal["grid_worker", "repairer", "operator", "admin", "auditor"]
 
 
 class People(_Section):
-    """How staff log in. `totp_roles` must have a second factor, whose secrets are sealed by
-    `totp_keys` (Fernet keys separated by spaces, the first for new ones). The organisation's own
-    login (OpenID Connect) is offered where `oidc_issuer` names it. See docs/people.md.
+    """How staff log in. `totp_roles` must have a second factor. The organisation's own login
+    (OpenID Connect) is offered where `oidc_issuer` names it. See docs/people.md.
     """
 
     totp_roles: frozenset[Role] = frozenset()
-    totp_keys: SecretStr | None = None
     oidc_issuer: str | None = Field(
         default=None, pattern=r"^(https://|http://(127\.0\.0\.1|localhost)[:/])[^?#]+$"
     )
@@ -142,38 +139,24 @@ class People(_Section):
     oidc_client_secret: SecretStr | None = None
     oidc_link_by_email: bool = False
 
-    @field_validator("totp_keys")
-    @classmethod
-    def _are_fernet_keys(cls, keys: SecretStr | None) -> SecretStr | None:
-        if keys is not None:
-            found = keys.get_secret_value().split()
-            if not found or not all(map(_is_fernet_key, found)):
-                raise ValueError("no Fernet keys; right would be 32 bytes in base64url, each")
-        return keys
 
+class Sealing(_Section):
+    """What seals secrets in the database (residents' contacts, second factors, what signs
+    webhooks, tokens of OCPI): Fernet keys separated by spaces. The first seals, all are read.
+    Without any, no contact is asked for, and the others are kept open."""
 
-def _is_fernet_key(text: str) -> bool:
-    try:
-        return len(base64.urlsafe_b64decode(text)) == 32
-    except ValueError:
-        return False
+    keys: SecretStr | None = None
 
-
-class Residents(_Section):
-    """What is kept of residents. `contact_keys` seal phone numbers and mail addresses: Fernet keys
-    separated by spaces, the first for new ones; without any, no contact is asked for."""
-
-    contact_keys: SecretStr | None = None
-
-    @field_validator("contact_keys")
+    @field_validator("keys")
     @classmethod
     def _fernet_keys(cls, keys: SecretStr | None) -> SecretStr | None:
-        for key in keys.get_secret_value().split() if keys is not None else ():
-            try:
-                Fernet(key)
-            except ValueError as error:
-                raise ValueError("no Fernet key; right would be 32 bytes in base64url") from error
+        if keys is not None:
+            check_keys(keys.get_secret_value().split())
         return keys
+
+    def seal(self) -> Seal:
+        """The seal of these keys."""
+        return Seal() if self.keys is None else Seal(self.keys.get_secret_value().split())
 
 
 class Posters(_Section):
@@ -213,7 +196,7 @@ class Settings(BaseSettings):
     ingest: Ingest = Ingest()
     alerts: Alerts = Alerts()
     api: Api = Api()
-    residents: Residents = Residents()
+    sealing: Sealing = Sealing()
     posters: Posters = Posters()
     people: People = People()
     metrics: Metrics = Metrics()
@@ -240,11 +223,12 @@ _SECRETS = {
     "PILEWATCH_DATABASE__URL",
     "PILEWATCH_MQTT__PASSWORD",
     "PILEWATCH_ALERTS__WEBHOOK_SECRET",
-    "PILEWATCH_RESIDENTS__CONTACT_KEYS",
+    "PILEWATCH_SEALING__KEYS",
     "PILEWATCH_POSTERS__KEYS",
     "PILEWATCH_PEOPLE__OIDC_CLIENT_SECRET",
-    "PILEWATCH_PEOPLE__TOTP_KEYS",
 }
+_SEALED_BEFORE = ("PILEWATCH_RESIDENTS__CONTACT_KEYS", "PILEWATCH_PEOPLE__TOTP_KEYS")
+"""Former names of keys: what they have sealed would be lost without a word."""
 
 
 def load_settings() -> Settings:
@@ -252,6 +236,9 @@ def load_settings() -> Settings:
     config = os.environ.get("PILEWATCH_CONFIG")
     if config and not Path(config).is_file():
         raise BadSettings(f"PILEWATCH_CONFIG names {config}, which is no file")
+    for name in _SEALED_BEFORE:
+        if name in os.environ or f"{name}_FILE" in os.environ:
+            raise BadSettings(f"{name}: is PILEWATCH_SEALING__KEYS now, with all keys in one line")
     for name in _SECRETS:
         # Taken out: what names the file is no setting by itself.
         if path := os.environ.pop(f"{name}_FILE", None):

@@ -7,7 +7,7 @@ from cryptography.fernet import Fernet
 
 from pilewatch.settings import BadSettings, load_settings
 
-_NAME = "PILEWATCH_RESIDENTS__CONTACT_KEYS"
+_NAME = "PILEWATCH_SEALING__KEYS"
 
 
 def test_a_secret_is_read_from_the_file_that_is_named(
@@ -19,7 +19,7 @@ def test_a_secret_is_read_from_the_file_that_is_named(
     monkeypatch.setenv(_NAME, "replaced")
     monkeypatch.setenv(f"{_NAME}_FILE", str(file))
     for _ in range(2):
-        kept = load_settings().residents.contact_keys
+        kept = load_settings().sealing.keys
         assert kept is not None and kept.get_secret_value() == key
         assert key not in repr(load_settings())
 
@@ -36,10 +36,19 @@ def test_a_file_that_cannot_be_read_is_told_by_its_name(
         load_settings()
 
 
+@pytest.mark.parametrize("ending", ["", "_FILE"])
+def test_a_former_name_of_a_key_is_refused_with_the_present_one(
+    monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setenv(f"PILEWATCH_PEOPLE__TOTP_KEYS{ending}", "x")
+    with pytest.raises(BadSettings, match="is PILEWATCH_SEALING__KEYS now"):
+        load_settings()
+
+
 def test_a_wrong_key_is_told_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(_NAME, "secret-but-wrong")
     with pytest.raises(BadSettings) as caught:
         load_settings()
-    assert "residents.contact_keys" in str(caught.value)
+    assert "sealing.keys" in str(caught.value)
     assert "32 bytes in base64url" in str(caught.value)
     assert "secret-but-wrong" not in str(caught.value)

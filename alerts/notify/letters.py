@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from alerts.notify.news import News
 from alerts.notify.words import Words
+from pilewatch.sealing import Seal
 from pilewatch.store.pool import Db
-from pilewatch.workflow.contacts import Seal, contact_of
+from pilewatch.workflow.contacts import contact_of
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,16 @@ class Letter:
 
 @dataclass(frozen=True)
 class Letters:
-    """Writes letters. Without a seal it can read no contact, and writes none."""
+    """Writes letters. Without keys it can read no contact, and writes none."""
 
-    seal: Seal | None
+    seal: Seal
     public_url: str
 
     def about(self, db: Db, news: Sequence[News]) -> Iterator[Letter]:
         """A letter for each question whose reporter can still be reached."""
         for one in news:
             contact = None
-            if self.seal is not None and one.topic == "report.asked":
+            if self.seal and one.topic == "report.asked":
                 contact = contact_of(db, self.seal, int(one.payload["report"]))
             if contact is None:
                 continue  # erased meanwhile: there is nobody to tell
@@ -43,4 +44,4 @@ class Letters:
             yield Letter(contact.to, words(f"{kind}.title"), words.question(one, kind, link))
 
 
-NO_LETTERS = Letters(None, "")
+NO_LETTERS = Letters(Seal(), "")

@@ -15,6 +15,7 @@ from alerts.notify.letters import Letter
 from alerts.notify.news import News
 from alerts.notify.reach import NotSent
 from alerts.notify.receivers import Address, Directory, Receiver
+from pilewatch.sealing import Lost, Seal
 from pilewatch.settings import Ocpi
 from pilewatch.store import queries
 from pilewatch.store.places import Place, read_places
@@ -30,8 +31,10 @@ def with_subscriptions(
     channels: Mapping[str, Channel],
     post: Post,
     party: Ocpi,
+    seal: Seal,
 ) -> tuple[Directory, dict[str, Channel]]:
-    """The file's receivers and the database's together, as they are now."""
+    """The file's receivers and the database's together, as they are now. Where a secret cannot be
+    read, each sending fails with that reason, until the key is there again."""
     receivers, addresses = list(directory.receivers), dict(directory.addresses)
     opened = dict(channels)
     for row in db.execute(_SQL["subscribed_webhooks"]):
@@ -40,19 +43,45 @@ def with_subscriptions(
         receivers.append(
             Receiver(name, name, topics=row["topics"], sites=row["sites"], companies=companies)
         )
-        addresses[name] = Address("webhook", row["url"], row["secret"])
-        opened[name] = Webhook(addresses[name], post)
+        addresses[name], closed = _address(seal, row["url"], row["secret"])
+        opened[name] = closed or Webhook(addresses[name], post)
     for row in db.execute(_SQL["subscribed_parties"]):
         name = f"ocpi-{row['id']}"
         receivers.append(Receiver(name, name, topics=[]))
-        addresses[name] = Address("webhook", row["push_url"], row["push_token"])
-        opened[name] = Locations(addresses[name], post, db, party)
+        addresses[name], closed = _address(seal, row["push_url"], row["push_token"])
+        opened[name] = closed or Locations(addresses[name], post, db, party)
     return replace(directory, receivers=receivers, addresses=addresses), opened
+
+
+def _address(seal: Seal, url: str, kept: str) -> tuple[Address, "Closed | None"]:
+    try:
+        return Address("webhook", url, seal.open(kept)), None
+    except Lost as error:
+        return Address("webhook", url), Closed(f"its secret is {error}")
 
 
 def paused(db: Db) -> frozenset[str]:
     """Receivers whose messages wait until they are wanted again."""
     return frozenset(f"hook-{row['id']}" for row in db.execute(_SQL["paused_webhooks"]))
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A way that is not open; `reason` says why."""
+
+    reason: str
+
+    def send(self, receiver: Receiver, key: str, news: Sequence[News]) -> None:
+        """Raises `NotSent`."""
+        raise NotSent(self.reason)
+
+    def write(self, letter: Letter, key: str) -> None:
+        """Raises `NotSent`."""
+        raise NotSent(self.reason)
+
+    def test(self, receiver: Receiver) -> None:
+        """Raises `NotSent`."""
+        raise NotSent(self.reason)
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,8 @@ def end(
     if _required(ask):
         raise Problem(403, "your role must have a second factor")
     try:
-        keys, address = ask.context.settings.people.totp_keys, address_of(request, ask)
-        if not second_factor.passes(ask.db, me, code, keys, address=address, now=ask.now):
+        seal, address = ask.context.settings.sealing.seal(), address_of(request, ask)
+        if not second_factor.passes(ask.db, me, code, seal, address=address, now=ask.now):
             return _show(request, ask, status=401, problem="login.wrong-code")
     except TooManyAttempts:
         return _show(request, ask, status=429, problem="login.too-many-codes")

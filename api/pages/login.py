@@ -118,9 +118,9 @@ def code(request: Request, ask: Ask, code: Code = "", csrf: Csrf = "") -> Respon
     if half is None:
         return RedirectResponse("/login", 303)
     check_csrf(half.csrf, csrf)
-    keys, address = ask.context.settings.people.totp_keys, address_of(request, ask)
+    seal, address = ask.context.settings.sealing.seal(), address_of(request, ask)
     try:
-        if second_factor.passes(ask.db, half.person_id, code, keys, address=address, now=ask.now):
+        if second_factor.passes(ask.db, half.person_id, code, seal, address=address, now=ask.now):
             answer = RedirectResponse(half.next, 303)
             _complete(request, ask, half, answer)
             return answer

@@ -16,7 +16,7 @@ from api.pages.words import language_of
 from api.problems import Problem
 from api.reporting import Jpeg, leave_contact
 from pilewatch.store import queries
-from pilewatch.workflow.contacts import BadContact, Language, erase_contact, read_contact, seal_of
+from pilewatch.workflow.contacts import BadContact, Language, erase_contact, read_contact
 from pilewatch.workflow.doubt import Form as Shown
 from pilewatch.workflow.photos import (
     MOST_BYTES,
@@ -142,7 +142,7 @@ def _wrong(ask: Asked, note: str, contact: str) -> str | None:
         read_contact(contact)
     except BadContact:
         return "contact"
-    return None if seal_of(ask.context.settings.residents) else "contact"
+    return None if ask.context.settings.sealing.keys else "contact"
 
 
 def _cleaned(sent: list[UploadFile]) -> tuple[list[tuple[bytes, Photo]], str | None]:
@@ -209,7 +209,7 @@ def _ask_on(
         wrong=wrong,
         note_limit=_NOTE,
         photo_limit=MOST_PHOTOS,
-        takes_contact=seal_of(ask.context.settings.residents) is not None,
+        takes_contact=ask.context.settings.sealing.keys is not None,
         shown=form_stamp(ask.db, ask.now, place["code"]) if step == "send" else "",
     )
 

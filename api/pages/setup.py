@@ -23,7 +23,7 @@ def show_secret(
     problem: str = "",
 ) -> Response:
     """The page with the QR; whoever has a second factor already is led to the account."""
-    secret = second_factor.offer(ask.db, person_id, ask.context.settings.people.totp_keys)
+    secret = second_factor.offer(ask.db, person_id, ask.context.settings.sealing.seal())
     if secret is None:
         return RedirectResponse("/account", 303)
     picture = segno.make(second_factor.address_of(secret, login), error="m")
@@ -45,9 +45,9 @@ def set_up(
     next: str,
 ) -> tuple[Response, bool]:
     """The page with the recovery codes, or the QR again; and whether it was the right code."""
-    keys, address = ask.context.settings.people.totp_keys, address_of(request, ask)
+    seal, address = ask.context.settings.sealing.seal(), address_of(request, ask)
     try:
-        codes = second_factor.begin(ask.db, person_id, code, keys, address=address, now=ask.now)
+        codes = second_factor.begin(ask.db, person_id, code, seal, address=address, now=ask.now)
     except TooManyAttempts:
         problem, status = "login.too-many-codes", 429
     else:

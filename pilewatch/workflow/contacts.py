@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-
 from pilewatch.policy import Policy
-from pilewatch.settings import Residents
+from pilewatch.sealing import Lost, Seal
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
 
@@ -39,31 +37,6 @@ class Contact:
         return f"Contact({self.kind})"
 
 
-class Seal:
-    """Encrypts with the first of the installation's keys, decrypts with any of them."""
-
-    def __init__(self, keys: list[str]):
-        self._fernet = MultiFernet([Fernet(key) for key in keys])
-
-    def close(self, report_id: int, contact: Contact) -> bytes:
-        """The contact, bound to its report."""
-        return self._fernet.encrypt(json.dumps([report_id, *vars(contact).values()]).encode())
-
-    def open(self, report_id: int, sealed: bytes) -> Contact | None:
-        """What was closed for this report; None where the key is gone or it was another's."""
-        try:
-            owner, kind, to, receipt, language = json.loads(self._fernet.decrypt(sealed))
-        except InvalidToken:
-            return None
-        return Contact(kind, to, receipt, language) if owner == report_id else None
-
-
-def seal_of(settings: Residents) -> Seal | None:
-    """The installation's seal; None where it has no key, and so keeps no contact."""
-    keys = settings.contact_keys.get_secret_value().split() if settings.contact_keys else []
-    return Seal(keys) if keys else None
-
-
 def read_contact(text: str) -> tuple[Kind, str]:
     """What kind of contact was written, and the contact itself. Raises `BadContact`."""
     bare = text.strip()
@@ -76,20 +49,24 @@ def read_contact(text: str) -> tuple[Kind, str]:
 
 
 def keep_contact(db: Db, seal: Seal, now: datetime, report_id: int, contact: Contact) -> None:
-    """Keep it, instead of the one before."""
-    values = {
-        "report_id": report_id,
-        "kind": contact.kind,
-        "sealed": seal.close(report_id, contact),
-        "now": now,
-    }
+    """Keep it, bound to its report, instead of the one before. `seal` has keys."""
+    assert seal
+    closed = seal.close(json.dumps([report_id, *vars(contact).values()]))
+    values = {"report_id": report_id, "kind": contact.kind, "now": now, "sealed": closed.encode()}
     db.execute(_SQL["keep_contact"], values)
 
 
 def contact_of(db: Db, seal: Seal, report_id: int) -> Contact | None:
-    """The reporter's contact; None where none was left, or it is erased."""
+    """The reporter's contact; None where none was left, it is erased, its key is gone, or it was
+    another report's."""
     row = db.execute(_SQL["contact_of"], {"report_id": report_id}).fetchone()
-    return None if row is None else seal.open(report_id, bytes(row["sealed"]))
+    if row is None:
+        return None
+    try:
+        owner, kind, to, receipt, language = json.loads(seal.open(bytes(row["sealed"]).decode()))
+    except Lost:
+        return None
+    return Contact(kind, to, receipt, language) if owner == report_id else None
 
 
 def erase_contact(db: Db, report_id: int) -> bool:

@@ -17,7 +17,8 @@ from alerts.notify.receivers import (
     load_directory,
 )
 from pilewatch.clock import utc_now
-from pilewatch.workflow.contacts import Contact, Kind, Language, Seal, erase_contacts, keep_contact
+from pilewatch.sealing import Seal
+from pilewatch.workflow.contacts import Contact, Kind, Language, erase_contacts, keep_contact
 from pilewatch.workflow.desk import Actor, act
 from pilewatch.workflow.reports import answer_receipt, file_report
 from pilewatch.workflow.tickets import Accept, Claim, Close, Verify
@@ -50,7 +51,7 @@ def closes(w: Watched, ticket: int, seconds: float) -> None:
             act(w.db, w.policy, w.at(seconds), ticket, action, person)
 
 
-def send(w: Watched, directory: Directory, seal: Seal | None, seconds: float) -> None:
+def send(w: Watched, directory: Directory, seal: Seal, seconds: float) -> None:
     """Route and send at this moment."""
     channels = open_channels(directory.addresses, PUBLIC, lambda: w.at(seconds))
     write_deliveries(w.db, directory, w.at(seconds))

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from alerts.notify.channels import Post
 from alerts.notify.dispatch import send_due, write_deliveries
@@ -17,6 +18,7 @@ from alerts.notify.reach import NotSent, reach
 from alerts.notify.receivers import Directory
 from alerts.notify.subscriptions import paused, with_subscriptions
 from pilewatch.policy import Delivery
+from pilewatch.sealing import Seal
 from pilewatch.settings import Ocpi
 from pilewatch.store import queries
 from pilewatch.workflow.telling import tell, tell_parties
@@ -41,13 +43,16 @@ class Office:
         self.w = w
         self.moment = w.at(0)
         self.post = Post(lambda: self.moment)
+        self.seal = Seal()
 
     def turn(self, seconds: float) -> int:
         """Tell, route and send at this moment; gives how many messages arrived."""
         self.moment = self.w.at(seconds)
         w = self.w
         tell_parties(w.db, lambda: self.moment)
-        directory, channels = with_subscriptions(w.db, Directory([], {}), {}, self.post, Ocpi())
+        directory, channels = with_subscriptions(
+            w.db, Directory([], {}), {}, self.post, Ocpi(), self.seal
+        )
         write_deliveries(w.db, directory, self.moment)
         return send_due(w.db, directory, channels, RULE, self.moment, paused=paused(w.db))
 
@@ -98,6 +103,26 @@ def test_a_subscription_is_told_what_it_asked_for_signed_and_again_on_replay(
     assert o.turn(44) == 0
     watched.db.execute(SQL["end_webhook"], {"id": id, "now": watched.at(45)})
     assert o.turn(1000) == 0 and len(outside.posts) == 5
+
+
+def test_a_sealed_secret_signs_and_one_whose_key_is_gone_waits_with_the_reason(
+    watched: Watched, outside: HttpReceiver
+) -> None:
+    o, old, new = Office(watched), *(Fernet.generate_key().decode() for _ in range(2))
+    closed = Seal([old]).close("whs_1")
+    id = hook(watched, outside.url, ["ticket.opened"])
+    watched.db.execute("UPDATE webhook SET secret = %s WHERE id = %s", (closed, id))
+    breaks(watched, 0)
+    o.seal = Seal([new])
+    assert o.turn(11) == 0
+    [waits] = watched.db.execute("SELECT last_error, sent_at FROM delivery").fetchall()
+    assert waits == {"last_error": "its secret is closed by none of sealing.keys", "sent_at": None}
+    o.seal = Seal([new, old])
+    assert o.turn(60) == 1
+    [(_, headers, _)] = outside.posts
+    stamp, sign = (part.partition("=")[2] for part in headers["X-Pilewatch-Signature"].split(","))
+    signed = stamp.encode() + b"." + outside.bodies[0]
+    assert sign == hmac.new(b"whs_1", signed, hashlib.sha256).hexdigest()
 
 
 def test_a_company_hears_of_its_own_matters_only(watched: Watched, outside: HttpReceiver) -> None:

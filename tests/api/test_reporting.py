@@ -10,9 +10,10 @@ from cryptography.fernet import Fernet
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from pilewatch.settings import Residents
+from pilewatch.sealing import Seal
+from pilewatch.settings import Sealing
 from pilewatch.store.pool import Db
-from pilewatch.workflow.contacts import Seal, contact_of
+from pilewatch.workflow.contacts import contact_of
 from tests.api.conftest import World
 from tests.workflow.test_photos import picture
 
@@ -24,7 +25,7 @@ MATTER = {"charger": "C1", "connector": 2, "code": "no-output"}
 def keeping(plain_db: Db, plain_database_url: str) -> Iterator[World]:
     """An installation that has a key for contacts."""
     made = World(plain_db, plain_database_url)
-    kept = made.settings.model_copy(update={"residents": Residents(contact_keys=KEY)})  # type: ignore[arg-type]
+    kept = made.settings.model_copy(update={"sealing": Sealing(keys=KEY)})  # type: ignore[arg-type]
     made.client = TestClient(create_app(kept), raise_server_exceptions=False)
     with made.client:
         yield made

@@ -20,7 +20,7 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.people import ROLES, add_person
 from pilewatch.clock import Clock, utc_now
-from pilewatch.settings import Alerts, Database, Residents, Settings
+from pilewatch.settings import Alerts, Database, Sealing, Settings
 from pilewatch.store.pool import Db
 from tests.api.conftest import REACH
 from tests.workflow.conftest import Community
@@ -49,7 +49,7 @@ class World:
         db.execute("UPDATE person SET password_hash = %s", (_password_hash(),))
         usual = {
             "alerts": Alerts(policy_file=Path(__file__).with_name("policy.toml")),
-            "residents": Residents(contact_keys=CONTACT_KEY),
+            "sealing": Sealing(keys=CONTACT_KEY),
         }
         self.app: FastAPI = create_app(
             Settings(database=Database(url=url, pool_size=4), **(usual | settings)), clock

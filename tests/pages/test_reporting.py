@@ -7,7 +7,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pilewatch.policy import Policy
-from pilewatch.workflow.contacts import Seal, contact_of
+from pilewatch.sealing import Seal
+from pilewatch.workflow.contacts import contact_of
 from pilewatch.workflow.desk import Actor, act
 from pilewatch.workflow.reports import file_report
 from pilewatch.workflow.tickets import Accept, Claim, Close, Verify

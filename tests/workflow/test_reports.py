@@ -10,18 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilewatch.policy import Reports
-from pilewatch.settings import Residents
+from pilewatch.sealing import Seal
+from pilewatch.settings import Sealing
 from pilewatch.store.pool import connect
 from pilewatch.workflow.contacts import (
     BadContact,
     Contact,
-    Seal,
     contact_of,
     erase_contact,
     erase_contacts,
     keep_contact,
     read_contact,
-    seal_of,
 )
 from pilewatch.workflow.desk import Actor, act
 from pilewatch.workflow.doubt import Form, Recent, fingerprint, signs
@@ -260,9 +259,9 @@ def test_what_is_no_contact_is_refused(text: str) -> None:
 
 
 def test_the_key_is_checked_and_told_to_nobody() -> None:
-    assert seal_of(Residents()) is None
+    assert not Sealing().seal()
     with pytest.raises(ValueError, match="no Fernet key") as caught:
-        Residents(contact_keys="secret-but-wrong")  # type: ignore[arg-type]
+        Sealing(keys="secret-but-wrong")  # type: ignore[arg-type]
     assert "secret-but-wrong" not in caught.value.errors()[0]["msg"]  # type: ignore[attr-defined]
 
 
