@@ -1,13 +1,19 @@
-"""When a site is open: `24/7`, or by weekday as `Mo-Fr 08:00-20:00; Sa 09:00-12:00,14:00-18:00`.
+"""When a site is open: `24/7`, or by weekday as `Mo-Fr 08:00-20:00; Sa 09:00-12:00,14:00-18:00`,
+or `off`; in the database, a week of days.
 
 A small part of OpenStreetMap's opening_hours; local time of the site.
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 ALWAYS = "24/7"
+NEVER = "off"
+Week = Mapping[str, Sequence[Sequence[str]]]
+"""Weekday "1" (Monday) to "7" -> pieces of the day, each from and to as HH:MM, up to 24:00. A day
+left out is closed."""
 _DAYS = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 _DAY = "|".join(_DAYS)
 _RULE = re.compile(rf"({_DAY})(?:-({_DAY}))? (\S+)")
@@ -26,8 +32,11 @@ class Span:
 
 
 def read_opening_hours(text: str) -> tuple[Span, ...]:
-    """Every span in order; none for `24/7`. Raises `ValueError` that says what would be right."""
-    if text.strip() == ALWAYS:
+    """Every span in order; none for `24/7` and `off`.
+
+    Raises `ValueError` that says what would be right.
+    """
+    if text.strip() in (ALWAYS, NEVER):
         return ()
     spans: list[Span] = []
     for rule in filter(None, (part.strip() for part in text.split(";"))):
@@ -50,3 +59,29 @@ def read_opening_hours(text: str) -> tuple[Span, ...]:
         if one.weekday == following.weekday and following.begins < one.ends:
             raise ValueError(f"{_DAYS[one.weekday - 1]}: the spans overlap")
     return tuple(spans)
+
+
+def week_of(text: str) -> Week:
+    """The week that a text tells. Raises `ValueError` as `read_opening_hours` does."""
+    if text.strip() == ALWAYS:
+        return {str(day): [["00:00", "24:00"]] for day in range(1, 8)}
+    week: dict[str, list[list[str]]] = {}
+    for span in read_opening_hours(text):
+        week.setdefault(str(span.weekday), []).append([span.begins, span.ends])
+    return week
+
+
+def text_of(week: Week) -> str:
+    """The shortest text that tells this week."""
+    pieces = [",".join("-".join(piece) for piece in week.get(str(day), ())) for day in range(1, 8)]
+    if set(pieces) == {"00:00-24:00"}:
+        return ALWAYS
+    rules: list[str] = []
+    first = 0
+    for day in range(1, 8):
+        if day == 7 or pieces[day] != pieces[first]:
+            last = f"-{_DAYS[day - 1]}" if day - 1 > first else ""
+            if pieces[first]:
+                rules.append(f"{_DAYS[first]}{last} {pieces[first]}")
+            first = day
+    return "; ".join(rules) or NEVER

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pilewatch.openinghours import text_of
 from pilewatch.plugs import Outlet
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
@@ -89,7 +90,9 @@ def read_places(
     places = []
     for row in rows:
         del row["total"]
-        places.append(Place(**row, ports=tuple(ports[row["id"]])))
+        week = row.pop("week")
+        hours = None if week is None else text_of(week)
+        places.append(Place(**row, opening_hours=hours, ports=tuple(ports[row["id"]])))
     return Found(places, total)
 
 

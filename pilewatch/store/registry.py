@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from psycopg.types.json import Jsonb
 
+from pilewatch.openinghours import week_of
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
 from pilewatch.store.registry_file import BadRegistry, Registry, read_registry
@@ -47,6 +48,7 @@ def write_registry(db: Db, registry: Registry) -> Loaded:
         "company": _rows(registry.companies),
         "grid": _rows(registry.grids),
         "site": _rows(registry.sites),
+        "hours": _hours(registry),
         "gateway": _rows(registry.gateways),
         "charger": _rows(registry.chargers),
         "connector": [
@@ -72,3 +74,12 @@ def _rows(section: dict[str, Any]) -> list[dict[str, Any]]:
     for row in rows:
         row.pop("connectors", None)
     return rows
+
+
+def _hours(registry: Registry) -> list[dict[str, Any]]:
+    """What the file says of opening hours; where it says nothing, those of the database stay."""
+    return [
+        {"code": site.code, "hours": week_of(site.opening_hours)}
+        for site in registry.sites.values()
+        if site.opening_hours is not None
+    ]

@@ -76,6 +76,7 @@ class Site(_Row):
     city: Name | None = None
     postal_code: Text | None = None
     opening_hours: Text | None = None
+    """None: those that the database has stay; else these from today on."""
 
 
 class Gateway(_Row):

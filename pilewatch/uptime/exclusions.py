@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
 
+from pilewatch.openinghours import Week
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
 from pilewatch.uptime.measures import Reason
-from pilewatch.uptime.periods import Week, check_week
+from pilewatch.uptime.periods import check_week
 
 _SQL = queries.load("uptime")
 ScopeKind = Literal["area", "grid", "site", "gateway", "charger", "connector"]

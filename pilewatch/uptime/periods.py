@@ -1,22 +1,20 @@
 """Months, twelve months and years in a site's own time, and its opening hours. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from pilewatch.openinghours import Week
 from pilewatch.uptime.spans import Span, Spans, melt
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MINUTES = 24 * 60
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
 FIRST_YEAR, LAST_YEAR = 2020, 2100
-
-Week = Mapping[str, Sequence[Sequence[str]]]
-"""Weekday "1" (Monday) to "7" -> pieces of the day, each from and to as HH:MM, up to 24:00."""
 
 
 class Length(StrEnum):

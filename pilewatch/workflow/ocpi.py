@@ -43,11 +43,11 @@ def location(place: Place, party: Ocpi) -> dict[str, Any]:
 
 def opening_times(hours: str | None) -> dict[str, Any]:
     """Hours of OCPI; without a word about it a site is open at all times."""
-    spans = read_opening_hours(hours or ALWAYS)
-    if not spans:
+    if hours is None or hours == ALWAYS:
         return {"twentyfourseven": True}
     regular = [
-        {"weekday": s.weekday, "period_begin": s.begins, "period_end": s.ends} for s in spans
+        {"weekday": s.weekday, "period_begin": s.begins, "period_end": s.ends}
+        for s in read_opening_hours(hours)
     ]
     return {"twentyfourseven": False, "regular_hours": regular}
 

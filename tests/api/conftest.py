@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from httpx import Response
+from psycopg.types.json import Jsonb
 
 from api.app import create_app
 from api.main import Server, server
 from api.people import ROLES, add_person, new_api_key
 from deploy.embedded import free_port
 from pilewatch.clock import Clock, utc_now
+from pilewatch.openinghours import week_of
 from pilewatch.settings import Api, Database, Settings
 from pilewatch.store.pool import Db, connect
 from tests.workflow.conftest import Community
@@ -26,6 +28,14 @@ REACH: dict[str, dict[str, Any]] = {
     "device": {"company": "c"},
 }
 """Where people of the small community act; the others act everywhere."""
+
+
+def opens(world: "World", hours: str) -> None:
+    """The site's hours, for some time already."""
+    world.db.execute(
+        "INSERT INTO opening_hours SELECT id, '2020-01-01', %s FROM site",
+        (Jsonb(week_of(hours)),),
+    )
 
 
 def listeners(url: str) -> int:

@@ -9,7 +9,7 @@ import pytest
 from httpx import Response
 
 from tests.api import public_schemas as schemas
-from tests.api.conftest import World
+from tests.api.conftest import World, opens
 
 
 class Party:
@@ -51,10 +51,8 @@ def test_versions_lead_to_the_locations_and_each_object_is_as_the_standard_has_i
     assert version["version"] == "2.2.1" and version["url"].endswith("/ocpi/2.2.1")
     [endpoint] = party.get("/2.2.1").json()["data"]["endpoints"]
     assert (endpoint["identifier"], endpoint["role"]) == ("locations", "SENDER")
-    party.world.db.execute(
-        "UPDATE site SET opening_hours = 'Mo-Fr 08:00-20:00; Sa 10:00-24:00', address = repeat("
-        "'长', 60)"
-    )
+    party.world.db.execute("UPDATE site SET address = repeat('长', 60)")
+    opens(party.world, "Mo-Fr 08:00-20:00; Sa 10:00-24:00")
     answer = party.get("/2.2.1/locations")
     assert answer.headers["x-request-id"] == "r-1"
     jsonschema.validate(

@@ -10,7 +10,7 @@ from httpx import Response
 
 from pilewatch.faultcodes import FAULTS
 from tests.api import public_schemas as schemas
-from tests.api.conftest import World
+from tests.api.conftest import World, opens
 
 ATOM = {"atom": "http://www.w3.org/2005/Atom"}
 EGI = "{http://datex2.eu/schema/3/energyInfrastructure}"
@@ -22,8 +22,9 @@ def place(world: World) -> World:
     """The site has everything that can be told of one; every pile has just been heard."""
     world.db.execute(
         "UPDATE site SET latitude = 32.13, longitude = 114.07, address = '万和路 <1> & 2', "
-        "name = E'东门\\x01车棚', opening_hours = 'Mo-Su 06:00-24:00'"
+        "name = E'东门\\x01车棚'"
     )
+    opens(world, "Mo-Su 06:00-24:00")
     world.db.execute("UPDATE connector SET max_power_w = 800")
     world.community.heard(datetime.now(UTC))
     return world

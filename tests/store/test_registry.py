@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilewatch.openinghours import text_of
 from pilewatch.store.pool import Db
 from pilewatch.store.registry import load_registry
 from pilewatch.store.registry_file import BadRegistry, read_registry
@@ -62,8 +63,13 @@ def test_what_others_are_told_comes_from_the_file_and_is_checked(
     load_registry(plain_db, _file(tmp_path, told))
     again = load_registry(plain_db, _file(tmp_path, told))
     assert not any(again.added.values()) and not any(again.changed.values())
-    site = plain_db.execute("SELECT city, postal_code, opening_hours FROM site").fetchone()
-    assert site == {"city": "信阳", "postal_code": "464000", "opening_hours": "Mo-Fr 08:00-20:00"}
+    site = plain_db.execute("SELECT city, postal_code FROM site").fetchone()
+    assert site == {"city": "信阳", "postal_code": "464000"}
+    longer = told.replace("Mo-Fr 08:00", "Mo-Fr 07:00")
+    load_registry(plain_db, _file(tmp_path, longer))
+    assert load_registry(plain_db, _file(tmp_path, GOOD)).changed["hours"] == 0
+    [hours] = plain_db.execute("SELECT week FROM opening_hours").fetchall()
+    assert text_of(hours["week"]) == "Mo-Fr 07:00-20:00", "of one day the last word"
     rows = plain_db.execute(
         "SELECT plug, power_type, max_voltage_v, max_current_a FROM connector "
         "WHERE power_type IS NOT NULL ORDER BY number"

@@ -8,20 +8,26 @@ SELECT pg_advisory_xact_lock(hashtext('told'));
 -- A row for each site that is new or is not what was told before. Only these are written: to look is
 -- no work for the disk.
 WITH present AS (
-    SELECT s.id AS site_id,
+    SELECT s.id AS site_id, h.week,
            sha256(convert_to(jsonb_build_array(s.code, s.name, s.address, s.latitude, s.longitude,
-               s.city, s.postal_code, s.opening_hours, a.name, a.timezone, co.name,
+               s.city, s.postal_code, h.week, a.name, a.timezone, co.name,
                s.repair_phone)::text, 'UTF8')) AS told
     FROM site s
     JOIN grid g ON g.id = s.grid_id
     JOIN area a ON a.id = g.area_id
     LEFT JOIN company co ON co.id = s.company_id
+    LEFT JOIN LATERAL (
+        SELECT o.week FROM opening_hours o
+        WHERE o.site_id = s.id
+          AND o.from_on <= (%(now)s::timestamptz AT TIME ZONE a.timezone)::date
+        ORDER BY o.from_on DESC LIMIT 1
+    ) h ON true
 )
-INSERT INTO told_site AS t (site_id, told, updated_at)
-SELECT p.site_id, p.told, %(now)s
+INSERT INTO told_site AS t (site_id, told, week, updated_at)
+SELECT p.site_id, p.told, p.week, %(now)s
 FROM present p LEFT JOIN told_site b ON b.site_id = p.site_id
 WHERE b.told IS DISTINCT FROM p.told
-ON CONFLICT (site_id) DO UPDATE SET told = excluded.told, updated_at = excluded.updated_at
+ON CONFLICT (site_id) DO UPDATE SET told = excluded.told, week = excluded.week, updated_at = excluded.updated_at
 RETURNING site_id;
 
 -- name: tell_connectors
@@ -66,7 +72,7 @@ RETURNING connector_id, site_id, status, equipped_at = updated_at AS whole;
 -- name: told_places
 -- Sites by what was last told of them or of their ports.
 SELECT s.id, s.code, s.name, s.address, s.city, s.postal_code, s.latitude, s.longitude,
-       s.opening_hours, a.name AS area, a.timezone, co.name AS operator,
+       t.week, a.name AS area, a.timezone, co.name AS operator,
        coalesce(s.repair_phone, co.phone) AS phone,
        greatest(t.updated_at, n.updated_at) AS updated_at, t.updated_at AS described_at,
        count(*) OVER () AS total

@@ -28,25 +28,42 @@ RETURNING (xmax = 0) AS added;
 -- name: write_site
 INSERT INTO site AS t
     (code, grid_id, company_id, name, address, latitude, longitude, repair_phone, city,
-     postal_code, opening_hours)
+     postal_code)
 SELECT r.code, g.id, c.id, r.name, r.address, r.latitude, r.longitude, r.repair_phone, r.city,
-       r.postal_code, r.opening_hours
+       r.postal_code
 FROM jsonb_to_recordset(%(rows)s) AS r(
     code text, grid text, company text, name text, address text,
     latitude double precision, longitude double precision, repair_phone text, city text,
-    postal_code text, opening_hours text)
+    postal_code text)
 JOIN grid g ON g.code = r.grid
 LEFT JOIN company c ON c.code = r.company
 ON CONFLICT (code) DO UPDATE SET
     grid_id = excluded.grid_id, company_id = excluded.company_id, name = excluded.name,
     address = excluded.address, latitude = excluded.latitude, longitude = excluded.longitude,
     repair_phone = excluded.repair_phone, city = excluded.city,
-    postal_code = excluded.postal_code, opening_hours = excluded.opening_hours
+    postal_code = excluded.postal_code
 WHERE (t.grid_id, t.company_id, t.name, t.address, t.latitude, t.longitude, t.repair_phone, t.city,
-       t.postal_code, t.opening_hours)
+       t.postal_code)
     IS DISTINCT FROM (excluded.grid_id, excluded.company_id, excluded.name, excluded.address,
                       excluded.latitude, excluded.longitude, excluded.repair_phone, excluded.city,
-                      excluded.postal_code, excluded.opening_hours)
+                      excluded.postal_code)
+RETURNING (xmax = 0) AS added;
+
+-- name: write_hours
+-- From today on, by the site's clock, where other hours are in force.
+INSERT INTO opening_hours AS t (site_id, from_on, week)
+SELECT s.id, day.today, r.hours
+FROM jsonb_to_recordset(%(rows)s) AS r(code text, hours jsonb)
+JOIN site s ON s.code = r.code
+JOIN grid g ON g.id = s.grid_id
+JOIN area a ON a.id = g.area_id
+CROSS JOIN LATERAL (SELECT (now() AT TIME ZONE a.timezone)::date AS today) day
+LEFT JOIN LATERAL (
+    SELECT h.week FROM opening_hours h WHERE h.site_id = s.id AND h.from_on <= day.today
+    ORDER BY h.from_on DESC LIMIT 1
+) present ON true
+WHERE r.hours IS NOT NULL AND r.hours IS DISTINCT FROM present.week
+ON CONFLICT (site_id, from_on) DO UPDATE SET week = excluded.week
 RETURNING (xmax = 0) AS added;
 
 -- name: write_gateway
