@@ -128,13 +128,16 @@ class PartyRequest(BaseModel):
 
 
 class PartyAnswer(BaseModel):
-    """A party; `token` is what it has to show, told once, by POST."""
+    """A party; `token` is what it has to show, told once, by POST. Once it has registered by
+    OCPI's credentials, `roles` are what it says of itself."""
 
     model_config = _example(
         id=1,
         name="roaming-hub",
         push_url="https://hub.example/ocpi/emsp/2.2.1/locations",
         created_at="2026-05-01T08:00:00Z",
+        registered_at=None,
+        roles=[],
         token="ocpi_…",  # noqa: S106
     )
 
@@ -142,6 +145,8 @@ class PartyAnswer(BaseModel):
     name: str
     push_url: str | None
     created_at: datetime
+    registered_at: datetime | None
+    roles: list[dict[str, Any]]
     token: str | None = None
 
 

@@ -248,8 +248,8 @@ def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
 def _notify_test(settings: Settings, arguments: argparse.Namespace) -> int:
     from alerts.main import directory_of  # noqa: PLC0415
     from alerts.notify.channels import open_channels  # noqa: PLC0415
-    from alerts.notify.reach import NotSent  # noqa: PLC0415
     from alerts.notify.receivers import BadReceivers  # noqa: PLC0415
+    from alerts.notify.sending import NotSent  # noqa: PLC0415
 
     try:
         directory = directory_of(settings)

@@ -110,11 +110,13 @@ class Api(_Section):
 
 
 class Ocpi(_Section):
-    """Who we are to other parties, by the registers of OCPI; `country` is ISO 3166-1 alpha-3."""
+    """Who we are to other parties, by the registers of OCPI; `country` is ISO 3166-1 alpha-3,
+    `name` what people call us."""
 
     country_code: str = Field(default="CN", pattern="^[A-Z]{2}$")
     country: str = Field(default="CHN", pattern="^[A-Z]{3}$")
     party_id: str = Field(default="PLW", pattern="^[A-Z0-9]{3}$")
+    name: str = Field(default="Pilewatch", min_length=1, max_length=100)
 
 
 class Open311(_Section):

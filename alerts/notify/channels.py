@@ -16,10 +16,11 @@ import structlog
 from alerts.notify import alertmanager
 from alerts.notify.letters import Letter
 from alerts.notify.news import News
-from alerts.notify.reach import NotSent, reach
 from alerts.notify.receivers import Address, Receiver
+from alerts.notify.sending import NotSent
 from alerts.notify.words import Message, Words
 from pilewatch.clock import Clock
+from pilewatch.reach import Unreachable, reach
 
 _LOG = structlog.get_logger()
 _WAIT_S = 10.0
@@ -70,8 +71,8 @@ class Post:
     def _send(
         self, method: str, url: str, content: bytes, headers: dict[str, str]
     ) -> httpx.Response:
-        there = reach(url, private=self._private)
         try:
+            there = reach(url, private=self._private)
             return self._client.request(
                 method,
                 there.url,
@@ -79,6 +80,8 @@ class Post:
                 headers={**headers, **there.headers},
                 extensions=there.extensions,
             )
+        except Unreachable as error:
+            raise NotSent(str(error)) from error
         except httpx.HTTPError as error:
             raise NotSent(type(error).__name__) from error
 

@@ -11,9 +11,9 @@ import structlog
 from alerts.notify.channels import Channel
 from alerts.notify.letters import NO_LETTERS, Letters
 from alerts.notify.news import read_news
-from alerts.notify.reach import NotSent
 from alerts.notify.receivers import Directory, Receiver
 from alerts.notify.routing import route
+from alerts.notify.sending import NotSent
 from pilewatch.policy import Delivery
 from pilewatch.store import queries
 from pilewatch.store.pool import Db

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from alerts.notify.channels import Channel, Post, Webhook
 from alerts.notify.letters import Letter
 from alerts.notify.news import News
-from alerts.notify.reach import NotSent
 from alerts.notify.receivers import Address, Directory, Receiver
+from alerts.notify.sending import NotSent
 from pilewatch.sealing import Lost, Seal
 from pilewatch.settings import Ocpi
 from pilewatch.store import queries

@@ -2,11 +2,17 @@
 
 from fastapi import APIRouter, FastAPI
 
-from api.opendata import datex, feeds, geojson, georeport, ocpi
+from api.opendata import credentials, datex, feeds, geojson, georeport, ocpi
 
 ROUTERS: tuple[APIRouter, ...] = (
     *(geojson.router, feeds.router, datex.router),
-    *(ocpi.router, georeport.discovery_router, georeport.router, georeport.orders),
+    *(
+        ocpi.router,
+        credentials.router,
+        georeport.discovery_router,
+        georeport.router,
+        georeport.orders,
+    ),
 )
 
 

@@ -33,19 +33,23 @@ T = TypeVar("T")
 class Refusal(Exception):
     """An OCPI error: `status` is HTTP's, `code` is OCPI's."""
 
-    def __init__(self, status: int, code: int, message: str):
+    def __init__(self, status: int, code: int, message: str, *, allow: str | None = None):
         super().__init__(message)
         self.status = status
         self.code = code
+        self.headers = {} if allow is None else {"Allow": allow}
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A request of a known party."""
+    """A request of a known party, that has shown `token`."""
 
     db: Db
     now: datetime
     context: Context
+    id: int
+    registered: bool
+    token: str
 
     @property
     def party(self) -> Ocpi:
@@ -72,9 +76,11 @@ def _peer(
         raise Refusal(401, 2000, "the token is not Base64, as OCPI 2.2.1 wants it") from error
     with context.pool.connection() as db:
         known = {"hash": hashlib.sha256(plain).digest()}
-        if db.execute(_SQL["party_by_token"], known).fetchone() is None:
+        row = db.execute(_SQL["party_by_token"], known).fetchone()
+        if row is None:
             raise Refusal(401, 2000, "this token is unknown or was ended")
-        yield Peer(db, context.clock(), context)
+        registered = row["registered_at"] is not None
+        yield Peer(db, context.clock(), context, row["id"], registered, plain.decode())
 
 
 Asking = Annotated[Peer, Depends(_peer, scope="function")]
@@ -88,10 +94,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
     def _refused(request: Request, error: Refusal) -> JSONResponse:
         now = request.app.state.context.clock()
-        return _answer(request, now, status=error.status, code=error.code, message=str(error))
+        said = {"status": error.status, "code": error.code, "headers": error.headers}
+        return answer(request, now, message=str(error), **said)
 
 
-def _answer(
+def answer(
     request: Request,
     now: datetime,
     data: Any = None,
@@ -101,6 +108,7 @@ def _answer(
     message: str = "Success",
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
+    """The envelope of OCPI around `data`."""
     body = {"status_code": code, "status_message": message, "timestamp": ocpi.moment(now)}
     told = body if data is None else {"data": data, **body}
     repeated = {
@@ -111,10 +119,12 @@ def _answer(
     return JSONResponse(told, status, {"Cache-Control": "no-store", **repeated, **(headers or {})})
 
 
-def _shown(answer: type, *statuses: int) -> dict[str, Any]:
+def shown(answer: type, *statuses: int) -> dict[str, Any]:
+    """What the OpenAPI document says of an operation."""
     responses = documented({422, 429, 503})
     responses[200] = {"model": answer, "description": "As asked"}
-    for status, cause in {401: "No known token", 404: "No such object", 400: "Wrong"}.items():
+    causes = {401: "No known token", 404: "No such object", 400: "Wrong", 405: "Not now"}
+    for status, cause in causes.items():
         if status in {401, *statuses}:
             responses[status] = {"model": models.OcpiErrorAnswer, "description": cause}
     return {
@@ -124,24 +134,26 @@ def _shown(answer: type, *statuses: int) -> dict[str, Any]:
     }
 
 
-@router.get("/versions", summary="Versions", **_shown(models.OcpiVersionsAnswer))
+@router.get("/versions", summary="Versions", **shown(models.OcpiVersionsAnswer))
 def versions(request: Request, peer: Asking) -> JSONResponse:
     """Where a party begins."""
-    return _answer(request, peer.now, [{"version": "2.2.1", "url": f"{peer.base}/2.2.1"}])
+    return answer(request, peer.now, [{"version": "2.2.1", "url": f"{peer.base}/2.2.1"}])
 
 
-@router.get("/2.2.1", summary="Modules of 2.2.1", **_shown(models.OcpiDetailsAnswer))
+@router.get("/2.2.1", summary="Modules of 2.2.1", **shown(models.OcpiDetailsAnswer))
 def details(request: Request, peer: Asking) -> JSONResponse:
-    """Locations are sent; there is nothing else."""
-    url = f"{peer.base}/2.2.1/locations"
-    endpoint = {"identifier": "locations", "role": "SENDER", "url": url}
-    return _answer(request, peer.now, {"version": "2.2.1", "endpoints": [endpoint]})
+    """Locations are sent, and credentials exchanged; there is nothing else."""
+    endpoints = [
+        {"identifier": module, "role": "SENDER", "url": f"{peer.base}/2.2.1/{module}"}
+        for module in ("credentials", "locations")
+    ]
+    return answer(request, peer.now, {"version": "2.2.1", "endpoints": endpoints})
 
 
 @router.get(
     "/2.2.1/locations",
     summary="Locations",
-    **_shown(models.OcpiLocationsAnswer, 400),
+    **shown(models.OcpiLocationsAnswer, 400),
 )
 def locations(
     request: Request,
@@ -170,7 +182,7 @@ def locations(
         query |= {"offset": str(skipped + of_page), "limit": str(of_page)}
         headers["Link"] = f'<{peer.base}/2.2.1/locations?{urlencode(query)}>; rel="next"'
     data = [ocpi.location(place, peer.party) for place in found.places]
-    return _answer(request, peer.now, data, headers=headers)
+    return answer(request, peer.now, data, headers=headers)
 
 
 def _moment(name: str, text: str | None) -> datetime | None:
@@ -195,28 +207,28 @@ def _number(name: str, text: str, least: int) -> int:
 @router.get(
     "/2.2.1/locations/{location_id}",
     summary="One location",
-    **_shown(models.OcpiLocationAnswer, 404),
+    **shown(models.OcpiLocationAnswer, 404),
 )
 def location(location_id: Id, request: Request, peer: Asking) -> JSONResponse:
     """With its EVSEs."""
-    return _answer(request, peer.now, ocpi.location(_place(peer, location_id), peer.party))
+    return answer(request, peer.now, ocpi.location(_place(peer, location_id), peer.party))
 
 
 @router.get(
     "/2.2.1/locations/{location_id}/{evse_uid}",
     summary="One EVSE",
-    **_shown(models.OcpiEvseAnswer, 404),
+    **shown(models.OcpiEvseAnswer, 404),
 )
 def evse(location_id: Id, evse_uid: Id, request: Request, peer: Asking) -> JSONResponse:
     """One port."""
     port = _port(_place(peer, location_id), evse_uid)
-    return _answer(request, peer.now, ocpi.evse(port, peer.party))
+    return answer(request, peer.now, ocpi.evse(port, peer.party))
 
 
 @router.get(
     "/2.2.1/locations/{location_id}/{evse_uid}/{connector_id}",
     summary="One connector",
-    **_shown(models.OcpiConnectorAnswer, 404),
+    **shown(models.OcpiConnectorAnswer, 404),
 )
 def connector(
     location_id: Id, evse_uid: Id, connector_id: Id, request: Request, peer: Asking
@@ -225,7 +237,7 @@ def connector(
     port = _port(_place(peer, location_id), evse_uid)
     if connector_id != "1":
         raise Refusal(404, _UNKNOWN, f"there is no connector {connector_id} of EVSE {evse_uid}")
-    return _answer(request, peer.now, ocpi.connector(port))
+    return answer(request, peer.now, ocpi.connector(port))
 
 
 def _place(peer: Peer, id: str) -> Place:

@@ -219,6 +219,44 @@ class OcpiConnectorAnswer(_Envelope):
     data: OcpiConnector
 
 
+class CredentialsRole(BaseModel):
+    """Who somebody is in the network."""
+
+    role: str
+    business_details: BusinessDetails
+    party_id: str
+    country_code: str
+
+
+class Credentials(BaseModel):
+    """What to show, where to begin, and who somebody is."""
+
+    token: str
+    url: str
+    roles: list[CredentialsRole]
+
+
+CREDENTIALS = {
+    "token": "ocpi_…",
+    "url": "https://piles.example/ocpi/versions",
+    "roles": [
+        {
+            "role": "CPO",
+            "business_details": {"name": "Pilewatch"},
+            "party_id": "PLW",
+            "country_code": "CN",
+        }
+    ],
+}
+
+
+class OcpiCredentialsAnswer(_Envelope):
+    """Our credentials; without them where `status_code` is an error's."""
+
+    model_config = _example(CREDENTIALS)
+    data: Credentials | None = None
+
+
 class OcpiErrorAnswer(_Envelope):
     """What was wrong: 2001 parameters, 2003 unknown location, EVSE or connector."""
 

@@ -14,10 +14,11 @@ from cryptography.fernet import Fernet
 
 from alerts.notify.channels import Post
 from alerts.notify.dispatch import send_due, write_deliveries
-from alerts.notify.reach import NotSent, reach
 from alerts.notify.receivers import Directory
+from alerts.notify.sending import NotSent
 from alerts.notify.subscriptions import paused, with_subscriptions
 from pilewatch.policy import Delivery
+from pilewatch.reach import reach
 from pilewatch.sealing import Seal
 from pilewatch.settings import Ocpi
 from pilewatch.store import queries

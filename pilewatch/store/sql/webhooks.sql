@@ -71,7 +71,7 @@ SELECT id, push_url, push_token FROM ocpi_party
 WHERE push_url IS NOT NULL AND ended_at IS NULL ORDER BY id;
 
 -- name: parties
-SELECT id, name, push_url, created_at FROM ocpi_party
+SELECT id, name, push_url, created_at, registered_at, roles FROM ocpi_party
 WHERE ended_at IS NULL AND id < %(before)s AND (%(id)s::bigint IS NULL OR id = %(id)s)
 ORDER BY id DESC LIMIT %(limit)s;
 
@@ -90,4 +90,12 @@ UPDATE delivery SET dead_at = %(now)s, last_error = 'the party was ended'
 WHERE receiver = 'ocpi-' || %(id)s AND sent_at IS NULL AND dead_at IS NULL;
 
 -- name: party_by_token
-SELECT id, name FROM ocpi_party WHERE hash = %(hash)s AND ended_at IS NULL;
+SELECT id, name, registered_at FROM ocpi_party WHERE hash = %(hash)s AND ended_at IS NULL;
+
+-- name: register_party
+-- Once for each token: it is replaced by this. `again` where the party had registered before.
+UPDATE ocpi_party SET hash = %(new_hash)s, registered_at = %(now)s, versions_url = %(versions_url)s,
+                      roles = %(roles)s, push_url = %(push_url)s, push_token = %(push_token)s
+WHERE id = %(id)s AND hash = %(hash)s AND ended_at IS NULL
+  AND (registered_at IS NOT NULL) = %(again)s
+RETURNING id;

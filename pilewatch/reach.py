@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 import httpx
 
 
-class NotSent(Exception):
-    """It did not arrive; `retry_after_s` is what the other side asked for."""
-
-    def __init__(self, reason: str, retry_after_s: float | None = None):
-        super().__init__(reason)
-        self.retry_after_s = retry_after_s
+class Unreachable(Exception):
+    """Nobody is there whom we may talk to; `str()` says why."""
 
 
 @dataclass(frozen=True)
@@ -27,24 +23,24 @@ class Reached:
 def reach(url: str, *, private: bool) -> Reached:
     """The address of this URL, looked up once: what was checked is what is connected to.
 
-    Raises `NotSent` for what is no HTTP URL, has no address, or one that is not public.
+    Raises `Unreachable` for what is no HTTP URL, has no address, or one that is not public.
     """
     try:
         target = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise NotSent("the address is no URL") from error
+        raise Unreachable("the address is no URL") from error
     if target.scheme not in ("http", "https") or not target.host:
-        raise NotSent("the address is no HTTP URL")
+        raise Unreachable("the address is no HTTP URL")
     if private:
         return Reached(target)
     port = target.port or (443 if target.scheme == "https" else 80)
     try:
         found = socket.getaddrinfo(target.host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise NotSent("the host has no address") from error
+        raise Unreachable("the host has no address") from error
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
     if not addresses or not all(address.is_global for address in addresses):
-        raise NotSent("the address is not a public one")
+        raise Unreachable("the address is not a public one")
     return Reached(
         target.copy_with(host=str(addresses[0])),
         {"Host": target.netloc.decode("ascii")},
