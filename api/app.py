@@ -38,7 +38,7 @@ from api import (
 )
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
-from api.fieldwork import patrols, posters
+from api.fieldwork import patrols, photos, posters
 from api.ledger import routes as ledger
 from api.metrics import Measured, Metrics
 from api.oidc import Organisation
@@ -105,7 +105,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(commands.router, commands.orders),
         *(reporting.router, reporting.orders),
         *(meetings.router, meetings.orders, matters.router, matters.orders),
-        *(patrols.router, patrols.orders, posters.router, posters.orders),
+        *(patrols.router, patrols.orders, photos.router, posters.router, posters.orders),
         *(bulk.orders, splitting.router, splitting.orders, costs.router, costs.orders),
         ledger.router,
         *(persons.router, persons.orders, account.router, account.orders, auditing.router),
