@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ SAYINGS = (
 PHOTO_WORDS = ("large", "broken", "many")
 """Why a photo cannot be used."""
 NOT_CHOSEN: Final[Row] = {}
+_FRESH = timedelta(minutes=5)
+"""Within it a pile's word is as good as looking at it."""
 
 # --- residents
 
@@ -42,6 +44,13 @@ class Pile:
     count: Counter[str] = field(default_factory=Counter)
     heard_at: datetime | None = None
     silent_since: datetime | None = None
+
+    def sure(self, now: datetime) -> str:
+        """How sure what is shown is: as sure as its oldest word is fresh, and unsure where nothing
+        is known or somebody says otherwise than the pile."""
+        if self.heard_at is None or self.count["unknown"] or self.count["reported"]:
+            return "unsure" if self.heard_at is None else "fairly"
+        return "sure" if now - self.heard_at <= _FRESH else "fairly"
 
     @property
     def notes(self) -> list[Row]:

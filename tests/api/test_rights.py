@@ -283,6 +283,8 @@ TABLE: dict[str, Rule] = {
     "GET /worker/tasks": Rule("inspect"),
     "POST /worker/sync": Rule("inspect", body=_fixed(inspections=[{}])),
     "GET /inspections/{id}": Rule("read", "inspection"),
+    "GET /inspections/{id}/photos/{name}": Rule("read", "inspection"),
+    "PUT /inspections/{id}/photos/{name}": Rule("inspect", "inspection"),
     "GET /posters": Rule("read"),
     "POST /posters": Rule("plan", "place", lambda far: {"site": _site(far)}, 422),
     "GET /posters.pdf": Rule("plan", "place", query="site={site}"),

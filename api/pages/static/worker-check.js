@@ -1,7 +1,7 @@
 // One pile: its checklist, its photos, its code. Every touch is saved before it is shown as saved.
 import { get, isFull, write } from "./worker-base.js";
 import { ask, entry } from "./worker-outbox.js";
-import { field, h, language, t } from "./worker-dom.js";
+import { field, fill, h, language, t } from "./worker-dom.js";
 import { small } from "./worker-photo.js";
 import { chargerIn, scan } from "./worker-scan.js";
 
@@ -128,7 +128,7 @@ export async function checkPage({ login, round, stop, checklist, clock, leave })
     }
     made.append(h("div.answers", {}, item.kind !== "number" && [button("ok", said.ok === true, { ok: true }),
       button("bad", said.ok === false, { ok: false, ports: [] })],
-    button("skip", said.skipped !== undefined, { skipped: t(`worker.reason-${REASONS[0]}`) })));
+    button("cannot", said.skipped !== undefined, { skipped: t(`worker.reason-${REASONS[0]}`) })));
     if (said.skipped !== undefined) {
       const own = h("input", { maxlength: 200, value: said.skipped, "data-key": "why", "aria-label": t("worker.why"),
         onchange: () => put({ skipped: own.value.trim() || t(`worker.reason-${REASONS[0]}`) }) });
@@ -150,7 +150,7 @@ export async function checkPage({ login, round, stop, checklist, clock, leave })
   function drawCode() {
     const there = draft.scanned === null ? null : chargerIn(draft.scanned);
     const right = there === stop.charger;
-    code.replaceChildren(h("button.button.report", { type: "button", onclick: async () => {
+    fill(code, h("button.button.report", { type: "button", onclick: async () => {
       const found = await scan();
       if (found === null) return;
       await change((next) => {
@@ -174,7 +174,7 @@ export async function checkPage({ login, round, stop, checklist, clock, leave })
   const bottom = h("div.bottom");
   function foot() {
     const left = open().length;
-    bottom.replaceChildren(
+    fill(bottom, 
       easy().length > 0 && h("button.button", { type: "button", onclick: () => change((next) => {
         for (const item of checklist.items.filter((i) => i.kind !== "number" && i.required !== false && !told(next.answers[i.code]))) answer(next, item.code).ok = true;
       }, drawItems) }, t("worker.rest-ok", { count: easy().length })),

@@ -25,9 +25,11 @@ export function h(name, given = {}, ...inner) {
     else if (["value", "checked", "disabled", "srcObject", "hidden"].includes(key)) made[key] = value;
     else made.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...inner.flat().filter((one) => one !== null && one !== undefined && one !== false));
+  made.append(...real(inner));
   return made;
 }
+const real = (inner) => inner.flat().filter((one) => one !== null && one !== undefined && one !== false);
+export const fill = (element, ...inner) => element.replaceChildren(...real(inner));
 
 const SVG = "http://www.w3.org/2000/svg";
 export function s(name, given = {}, ...inner) {

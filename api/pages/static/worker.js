@@ -1,7 +1,7 @@
 // The grid worker's app: what there is to do today, and what became of it.
 import { all, get, isFull, keep, write } from "./worker-base.js";
 import { checkPage, draftId, draftOf } from "./worker-check.js";
-import { field, h, has, number, t, when } from "./worker-dom.js";
+import { field, fill, h, has, number, t, when } from "./worker-dom.js";
 import { map } from "./worker-map.js";
 import { matterBody, matterFields, meetingPage } from "./worker-meet.js";
 import { add, drop, entry, forgetOld, onNews, retry, send, who } from "./worker-outbox.js";
@@ -54,7 +54,7 @@ async function drawBar() {
   const why = session.out || end === "login" ? "login" : !navigator.onLine || end === "offline" ? "offline" : end;
   const word = stopped ? "full" : refused ? "refused" : why === "login" ? "login" : why === "full" ? "full" : waiting ? why === "busy" || why === "done" ? "sending" : why : why === "offline" ? "offline" : "clear";
   bar.className = `sync ${word}`;
-  bar.replaceChildren(h("a", { href: "#/outbox" }, h("b", {}, t(`worker.sync-${word}`)), " ",
+  fill(bar, h("a", { href: "#/outbox" }, h("b", {}, t(`worker.sync-${word}`)), " ",
     waiting > 0 && t("worker.sync-waiting", { count: number(waiting) }), refused > 0 && ` ${t("worker.sync-count-refused", { count: number(refused) })}`),
   why === "login" && h("a.button", { href: "/login?next=/worker" }, t("worker.log-in")));
 }
@@ -220,7 +220,7 @@ async function matterPage(place) {
   if (!one) return missing();
   let matter = { charger: "", code: session.sayings?.[0], ...one.body };
   const fields = h("div.items");
-  const draw = () => fields.replaceChildren(...matterFields(matter, session.sayings ?? [], stops(), (said, redraw) => { matter = { ...matter, ...said }; if (redraw) draw(); }));
+  const draw = () => fill(fields, matterFields(matter, session.sayings ?? [], stops(), (said, redraw) => { matter = { ...matter, ...said }; if (redraw) draw(); }));
   draw();
   return [h("h1", {}, t("worker.correct")), problem(one.why.join("; ")), fields,
     h("button.button.primary", { type: "button", onclick: async () => { await retry({ ...one, body: matterBody(matter) }); location.hash = "#/outbox"; } }, t("worker.finish"))];
@@ -252,7 +252,7 @@ async function draw() {
   } catch (error) {
     made = [problem(t("worker.broken", { error: error.message }))];
   }
-  if (turn === shown) main.replaceChildren(...made.flat().filter(Boolean));
+  if (turn === shown) fill(main, made);
 }
 const page = () => here()[0];
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
