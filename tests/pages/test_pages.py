@@ -239,7 +239,7 @@ def test_charger_and_quarantine_pages_show_what_was_said(world: World) -> None:
     world.db.execute("INSERT INTO unknown_charger VALUES ('NEW-1', now(), now(), 7)")
     client = world.client("operator")
     page = client.get("/console/chargers/C0").text
-    assert "<polyline" in page and "meter" in page and "250 W" in page
+    assert "chart-power" in page and "meter" in page and "250 W" in page
     listed = client.get("/console/quarantine").text
     assert "not JSON" in listed and "NEW-1" in listed
 

@@ -170,19 +170,6 @@ WHERE charger_id = %(id)s AND observed_at > %(now)s - interval '24 hours'
   AND observed_at <= %(now)s + interval '10 minutes'
 ORDER BY observed_at DESC LIMIT 30;
 
--- name: curve
--- Power of the whole pile (the sum of its ports' means) and its hottest port, by ten minutes.
-SELECT bin, sum(power_w) AS power_w, max(temperature_c) AS temperature_c
-FROM (
-    SELECT date_bin('10 minutes', observed_at, 'epoch') AS bin, connector,
-           avg(power_w) AS power_w, max(temperature_c) AS temperature_c
-    FROM observation
-    WHERE charger_id = %(id)s AND observed_at > %(now)s - interval '6 hours'
-      AND observed_at <= %(now)s AND (power_w IS NOT NULL OR temperature_c IS NOT NULL)
-    GROUP BY bin, connector
-) by_port
-GROUP BY bin ORDER BY bin;
-
 -- name: unknown_chargers
 SELECT code, first_seen_at, last_seen_at, messages FROM unknown_charger
 ORDER BY last_seen_at DESC LIMIT 100;

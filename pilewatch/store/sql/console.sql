@@ -1,0 +1,98 @@
+-- What the pages of operators and repairers show beside what all staff see (pages.sql).
+
+-- name: port_states
+-- What each port said, where it changed; its last word before the time counts into it.
+WITH said AS (
+    SELECT connector AS number, observed_at AS at, seq, status FROM observation
+    WHERE charger_id = %(id)s AND kind = 1 AND status IS NOT NULL
+      AND observed_at >= %(from_at)s AND observed_at < %(to_at)s
+    UNION ALL
+    SELECT n.number, %(from_at)s, -1, before.status
+    FROM connector n
+    CROSS JOIN LATERAL (
+        SELECT o.status FROM observation o
+        WHERE o.charger_id = n.charger_id AND o.connector = n.number AND o.kind = 1
+          AND o.status IS NOT NULL AND o.observed_at < %(from_at)s
+        ORDER BY o.observed_at DESC LIMIT 1
+    ) before
+    WHERE n.charger_id = %(id)s
+), turned AS (
+    SELECT number, at, seq, status,
+           lag(status) OVER (PARTITION BY number ORDER BY at, seq) AS before
+    FROM said
+)
+SELECT number, at, status FROM turned
+WHERE status IS DISTINCT FROM before
+ORDER BY number, at, seq;
+
+-- name: port_intervals
+-- The same from what outlives the observations: only four words.
+SELECT n.number, greatest(s.at, %(from_at)s) AS at, s.state AS status
+FROM connector n
+JOIN state_change s ON s.connector_id = n.id
+WHERE n.charger_id = %(id)s AND s.at < %(to_at)s
+  AND s.at >= coalesce((SELECT max(b.at) FROM state_change b
+                        WHERE b.connector_id = n.id AND b.at <= %(from_at)s), '-infinity')
+ORDER BY n.number, s.at;
+
+-- name: contact
+-- When the charger was heard, and from when on it is silent now (null: it is heard).
+SELECT greatest(at, %(from_at)s) AS at, heard FROM contact_change
+WHERE charger_id = %(id)s AND at < %(to_at)s
+  AND at >= coalesce((SELECT max(b.at) FROM contact_change b
+                      WHERE b.charger_id = %(id)s AND b.at <= %(from_at)s), '-infinity')
+ORDER BY at;
+
+-- name: silent_since
+SELECT least(h.last_seen_at + h.heartbeat_s * interval '3 s',
+             CASE WHEN h.offline_said_at >= h.last_seen_at THEN h.offline_said_at END) AS at
+FROM charger_state h WHERE h.charger_id = %(id)s;
+
+-- name: measured
+-- Power (of several ports their sum) and temperature (the hottest port's), in equal steps.
+SELECT at, sum(power_low) AS power_low, sum(power_w) AS power_w, sum(power_high) AS power_high,
+       min(temperature_low) AS temperature_low, max(temperature_c) AS temperature_c,
+       max(temperature_c) AS temperature_high
+FROM (
+    SELECT date_bin(%(step)s, observed_at, %(from_at)s) AS at, connector,
+           min(power_w) AS power_low, avg(power_w) AS power_w, max(power_w) AS power_high,
+           min(temperature_c) AS temperature_low, max(temperature_c) AS temperature_c
+    FROM observation
+    WHERE charger_id = %(id)s AND kind = 2
+      AND observed_at >= %(from_at)s AND observed_at < %(to_at)s
+      AND (%(port)s::smallint IS NULL OR connector = %(port)s)
+      AND (power_w IS NOT NULL OR temperature_c IS NOT NULL)
+    GROUP BY 1, connector
+) by_port
+GROUP BY at ORDER BY at;
+
+-- name: measured_hourly
+SELECT at, sum(power_w) AS power_low, sum(power_w) AS power_w, sum(power_high) AS power_high,
+       max(temperature_c) AS temperature_low, max(temperature_c) AS temperature_c,
+       max(temperature_c) AS temperature_high
+FROM (
+    SELECT date_bin(%(step)s, r.hour, %(from_at)s) AS at, n.number,
+           avg(r.power_avg_w) AS power_w, max(r.power_max_w) AS power_high,
+           max(r.temperature_max_c) AS temperature_c
+    FROM connector n
+    JOIN observation_hour r ON r.connector_id = n.id
+    WHERE n.charger_id = %(id)s AND r.hour >= %(from_at)s AND r.hour < %(to_at)s
+      AND (%(port)s::smallint IS NULL OR n.number = %(port)s)
+    GROUP BY 1, n.number
+) by_port
+GROUP BY at ORDER BY at;
+
+-- name: incidents_between
+-- Everything that was wrong with the pile or with what it hangs on, within a time.
+SELECT i.id, i.code, i.severity, i.phase, i.subject_kind, i.started_at, i.ended_at, i.evidence,
+       incident_ticket(i) AS ticket_id, n.number
+FROM incident i
+JOIN charger c ON c.id = %(id)s
+LEFT JOIN connector n ON n.id = i.connector_id
+WHERE i.started_at < %(to_at)s AND coalesce(i.ended_at, 'infinity') > %(from_at)s
+  AND i.phase <> 'pending'
+  AND (i.charger_id = c.id
+       OR (i.charger_id IS NULL AND i.subject_kind = 'gateway' AND i.subject_id = c.gateway_id)
+       OR (i.charger_id IS NULL AND i.subject_kind = 'site' AND i.subject_id = c.site_id))
+  AND (%(port)s::smallint IS NULL OR n.number IS NULL OR n.number = %(port)s)
+ORDER BY i.started_at, i.id LIMIT 60;
