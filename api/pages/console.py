@@ -1,4 +1,4 @@
-"""Staff pages: the board, a ticket, the quarantine."""
+"""Staff pages: a ticket, the quarantine."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args
@@ -14,7 +14,6 @@ from api.rights import RIGHTS, demand, scope
 from pilewatch.store.explanation import explain
 from pilewatch.workflow.desk import VersionConflict
 from pilewatch.workflow.tickets import (
-    LIVE,
     Accept,
     Action,
     Assign,
@@ -61,37 +60,6 @@ def _form(
 
 
 Fields = Annotated[dict[str, str], Depends(_form)]
-
-
-@router.get("")
-def board(
-    request: Request,
-    ask: Ask,
-    site: Text = "",
-    severity: Text = "",
-    state: Text = "",
-    late: Text = "",
-) -> Response:
-    """Open incidents and live tickets by urgency."""
-    demand(ask.caller, "read")
-    wanted = views.Wanted(
-        site=site.replace("\0", "") or None,
-        severity=int(severity) if severity in ("1", "2", "3") else None,
-        state=state if state in frozenset(LIVE) else None,
-        late=late == "1",
-    )
-    found = views.board(
-        staff.tickets(ask, live=True), staff.incidents(ask, live=True), wanted, ask.now
-    )
-    return staff.page(
-        request,
-        ask,
-        "console/board.html",
-        board=found,
-        wanted=wanted,
-        sites=staff.rows(ask, "site_names"),
-        states=[state.value for state in TicketState if state in LIVE],
-    )
 
 
 @router.get("/tickets/{id}")
@@ -170,7 +138,7 @@ def _ticket(
     if not found:
         raise Problem(404, f"there is no ticket {id}")
     row = found[0]
-    incidents = staff.incidents(ask, ticket=id)
+    incidents = staff.incidents(ask, [id])
     timeline = staff.rows(ask, "timeline", id=id)
     rights = [word for word, roles in RIGHTS.items() if ask.caller.role in roles]
     can = views.actions(row, rights, TicketState(row["state"]))

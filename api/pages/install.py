@@ -8,7 +8,17 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.admission import admitted
-from api.pages import account, charger, console, login, organisation, render, resident, waiting
+from api.pages import (
+    account,
+    board,
+    charger,
+    console,
+    login,
+    organisation,
+    render,
+    resident,
+    waiting,
+)
 from api.pages.shield import HEADERS, Shield
 
 _PROGRAMS = (
@@ -21,7 +31,7 @@ _TOLD = (401, 403, 404, 405, 409, 412, 413, 422, 429, 503)
 
 def install(app: FastAPI) -> None:
     """Add the pages to an application whose error handlers are installed already."""
-    for module in (render, resident, waiting, login, account, console, charger):
+    for module in (render, resident, waiting, login, account, board, console, charger):
         app.include_router(module.router, dependencies=[Depends(admitted, scope="function")])
     # It asks the organisation, and holds neither place nor connection meanwhile.
     app.include_router(organisation.router)

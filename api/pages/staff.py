@@ -37,14 +37,17 @@ def page(
 
 
 def tickets(ask: Asked, **wanted: Any) -> list[dict[str, Any]]:
-    """Tickets that the caller sees: one (`id`), a charger's, or all live ones by urgency."""
-    values = {"id": None, "live": False, "charger": None, "limit": _SHOWN, **wanted}
-    return rows(ask, "tickets", **values, **scope(ask.caller))
+    """Tickets that the caller sees: one (`id`), a charger's, or live ones by urgency."""
+    values = {
+        **dict.fromkeys(("id", "charger", "site", "severity", "state")),
+        **{"live": False, "late": False, "limit": _SHOWN, "offset": 0},
+    }
+    return rows(ask, "tickets", **{**values, **wanted}, **scope(ask.caller))
 
 
-def incidents(ask: Asked, **wanted: Any) -> list[dict[str, Any]]:
-    """Incidents that the caller sees: a ticket's, a charger's, or all live ones."""
-    values = {"ticket": None, "live": False, "charger": None, "limit": _SHOWN, **wanted}
+def incidents(ask: Asked, tickets: list[int], *, live: bool = False) -> list[dict[str, Any]]:
+    """Incidents of these tickets, with the members of what they are about."""
+    values = {"tickets": tickets, "live": live, "limit": _SHOWN}
     return rows(ask, "incidents", **values, **scope(ask.caller))
 
 

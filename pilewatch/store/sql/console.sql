@@ -96,3 +96,53 @@ WHERE i.started_at < %(to_at)s AND coalesce(i.ended_at, 'infinity') > %(from_at)
        OR (i.charger_id IS NULL AND i.subject_kind = 'site' AND i.subject_id = c.site_id))
   AND (%(port)s::smallint IS NULL OR n.number IS NULL OR n.number = %(port)s)
 ORDER BY i.started_at, i.id LIMIT 60;
+
+-- name: board_counts
+SELECT count(*) AS "all", count(*) FILTER (WHERE t.severity = 1) AS danger,
+       count(*) FILTER (WHERE t.state IN ('open', 'reopened')) AS open,
+       count(*) FILTER (WHERE t.state = 'repaired') AS repaired,
+       count(*) FILTER (
+           WHERE t.state IN ('open', 'assigned', 'accepted', 'repairing', 'reopened')
+             AND least(CASE WHEN t.accepted_at IS NULL THEN t.accept_by_at END,
+                       CASE WHEN t.arrived_at IS NULL THEN t.arrive_by_at END, t.deadline_at)
+                 < coalesce(t.paused_at, %(now)s)) AS late
+FROM ticket t
+JOIN site s ON s.id = t.site_id
+WHERE t.state NOT IN ('closed', 'rejected', 'merged')
+  AND (%(company_id)s::bigint IS NULL OR t.company_id = %(company_id)s
+       OR s.company_id = %(owner_id)s OR t.assignee_id = %(person_id)s)
+  AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s));
+
+-- name: watched
+-- Live incidents that have no ticket to speak for them.
+SELECT i.id, i.code, i.severity, i.phase, i.subject_kind, i.started_at, i.planned_until,
+       EXISTS (SELECT FROM self_repair r
+               WHERE r.incident_id = i.id AND r.ended_at IS NULL) AS on_trial,
+       s.code AS site, s.name AS site_name, gw.code AS gateway, c.code AS charger, c.label,
+       n.number
+FROM incident i
+JOIN site s ON s.id = i.site_id
+LEFT JOIN gateway gw ON i.subject_kind = 'gateway' AND gw.id = i.subject_id
+LEFT JOIN charger c ON c.id = i.charger_id
+LEFT JOIN connector n ON n.id = i.connector_id
+LEFT JOIN ticket t ON t.id = i.ticket_id
+WHERE i.phase IN ('pending', 'open', 'clearing', 'member') AND i.parent_id IS NULL
+  AND (i.ticket_id IS NULL
+       OR (i.planned_until IS NOT NULL AND t.state IN ('closed', 'rejected', 'merged')))
+  AND (%(site)s::text IS NULL OR s.code = %(site)s)
+  AND (%(severity)s::smallint IS NULL OR i.severity = %(severity)s)
+  AND (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
+  AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
+ORDER BY i.severity, i.id DESC LIMIT %(limit)s;
+
+-- name: current_silences
+SELECT q.id, q.to_at, q.reason, q.code, q.severity, s.code AS site, s.name AS site_name,
+       c.code AS charger, c.label, p.name AS person
+FROM silence q
+LEFT JOIN charger c ON c.id = q.charger_id
+LEFT JOIN site s ON s.id = coalesce(q.site_id, c.site_id)
+LEFT JOIN person p ON p.id = q.entered_by
+WHERE q.to_at > %(now)s
+  AND (%(company_id)s::bigint IS NULL OR s.id IS NULL OR s.company_id = %(company_id)s)
+  AND (%(grids)s::bigint[] IS NULL OR s.id IS NULL OR s.grid_id = ANY(%(grids)s))
+ORDER BY q.to_at LIMIT 200;
