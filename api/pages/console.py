@@ -13,6 +13,7 @@ from api.problems import Problem
 from api.rights import RIGHTS, demand, scope
 from pilewatch.store.explanation import explain
 from pilewatch.workflow.desk import VersionConflict
+from pilewatch.workflow.proving import unproved
 from pilewatch.workflow.tickets import (
     Accept,
     Action,
@@ -150,6 +151,7 @@ def _ticket(
         status=status,
         ticket=row,
         late=views.overdue(row, ask.now),
+        claim=unproved(ask.db, ask.policy, ask.now, id),
         incidents=[i for i in incidents if i["parent_id"] is None],
         members=[i for i in incidents if i["parent_id"] is not None],
         pictures=_pictures(ask, incidents),

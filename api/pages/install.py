@@ -16,8 +16,10 @@ from api.pages import (
     login,
     organisation,
     render,
+    repair,
     resident,
     waiting,
+    wall,
 )
 from api.pages.shield import HEADERS, Shield
 
@@ -31,7 +33,8 @@ _TOLD = (401, 403, 404, 405, 409, 412, 413, 422, 429, 503)
 
 def install(app: FastAPI) -> None:
     """Add the pages to an application whose error handlers are installed already."""
-    for module in (render, resident, waiting, login, account, board, console, charger):
+    residents = (render, resident, waiting, wall, login)
+    for module in (*residents, account, board, console, charger, repair):
         app.include_router(module.router, dependencies=[Depends(admitted, scope="function")])
     # It asks the organisation, and holds neither place nor connection meanwhile.
     app.include_router(organisation.router)

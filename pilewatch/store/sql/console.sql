@@ -146,3 +146,36 @@ WHERE q.to_at > %(now)s
   AND (%(company_id)s::bigint IS NULL OR s.id IS NULL OR s.company_id = %(company_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.id IS NULL OR s.grid_id = ANY(%(grids)s))
 ORDER BY q.to_at LIMIT 200;
+
+-- name: own_repairs
+-- What this repairer, or the own company where nobody has it yet, has to repair.
+SELECT t.id, t.state, t.code, t.severity, t.subject_kind, t.opened_at, t.deadline_at,
+       t.accept_by_at, t.arrive_by_at, t.accepted_at, t.arrived_at, t.paused_at, t.pause_reason,
+       t.verify_by_at, t.version, t.reopened, t.assignee_id = %(person_id)s AS mine,
+       s.code AS site, s.name AS site_name, s.address, s.latitude, s.longitude,
+       c.code AS charger, c.label, n.number, gw.code AS gateway,
+       (SELECT count(*) FROM ticket o WHERE o.charger_id = t.charger_id AND o.id <> t.id
+        AND o.opened_at > %(now)s - interval '90 days') AS before
+FROM ticket t
+JOIN site s ON s.id = t.site_id
+LEFT JOIN gateway gw ON t.subject_kind = 'gateway' AND gw.id = t.subject_id
+LEFT JOIN charger c ON c.id = t.charger_id
+LEFT JOIN connector n ON n.id = t.connector_id
+WHERE t.state IN ('open', 'assigned', 'accepted', 'repairing', 'reopened', 'repaired')
+  AND (t.assignee_id = %(person_id)s
+       OR (t.assignee_id IS NULL AND t.company_id = %(company_id)s))
+ORDER BY t.state = 'repaired', t.severity, least(
+             CASE WHEN t.accepted_at IS NULL THEN t.accept_by_at END,
+             CASE WHEN t.arrived_at IS NULL THEN t.arrive_by_at END, t.deadline_at), t.id
+LIMIT 200;
+
+-- name: wall_ports
+SELECT p.shown, count(*) AS ports
+FROM port_now(%(now)s, %(stopping)s) p
+JOIN site s ON s.id = p.site_id
+JOIN grid g ON g.id = s.grid_id
+WHERE g.area_id = %(area_id)s GROUP BY p.shown;
+
+-- name: wall_area
+SELECT id, name, timezone FROM area
+WHERE %(area)s::text IS NULL OR code = %(area)s ORDER BY id LIMIT 1;
