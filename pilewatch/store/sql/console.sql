@@ -179,3 +179,34 @@ WHERE g.area_id = %(area_id)s GROUP BY p.shown;
 -- name: wall_area
 SELECT id, name, timezone FROM area
 WHERE %(area)s::text IS NULL OR code = %(area)s ORDER BY id LIMIT 1;
+
+-- name: site_states
+-- Each site with what works there now and what is open.
+SELECT s.code, s.name, s.address, s.latitude, s.longitude, g.name AS grid,
+       coalesce(p.ports, 0) AS ports, coalesce(p.usable, 0) AS usable,
+       coalesce(p.unknown, 0) AS unknown, coalesce(k.tickets, 0) AS tickets,
+       coalesce(k.danger, 0) AS danger
+FROM site s
+JOIN grid g ON g.id = s.grid_id
+LEFT JOIN (
+    SELECT site_id, count(*) AS ports,
+           count(*) FILTER (WHERE shown IN ('free', 'busy')) AS usable,
+           count(*) FILTER (WHERE shown = 'unknown') AS unknown
+    FROM port_now(%(now)s, %(stopping)s) GROUP BY site_id
+) p ON p.site_id = s.id
+LEFT JOIN (
+    SELECT site_id, count(*) AS tickets, count(*) FILTER (WHERE severity = 1) AS danger
+    FROM ticket WHERE state NOT IN ('closed', 'rejected', 'merged') GROUP BY site_id
+) k ON k.site_id = s.id
+WHERE (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
+  AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
+ORDER BY coalesce(k.danger, 0) DESC, coalesce(k.tickets, 0) DESC, s.name LIMIT 500;
+
+-- name: own_sites
+SELECT s.code, s.name FROM site s
+WHERE (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
+  AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
+ORDER BY s.name LIMIT 500;
+
+-- name: labels
+SELECT code, label FROM charger WHERE code = ANY(%(codes)s);
