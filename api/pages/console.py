@@ -10,7 +10,7 @@ from api import ticketing
 from api.context import Ask, Asked, check_csrf
 from api.pages import staff, views
 from api.problems import Problem
-from api.rights import RIGHTS, demand, scope
+from api.rights import RIGHTS, demand
 from pilewatch.store.explanation import explain
 from pilewatch.workflow.desk import VersionConflict
 from pilewatch.workflow.proving import unproved
@@ -179,16 +179,3 @@ def _pictures(ask: Asked, incidents: list[dict[str, Any]]) -> list[dict[str, Any
         if chart is not None and drawn is not None:
             found.append({"measure": chart.measure, "unit": chart.unit, "drawn": drawn})
     return found
-
-
-@router.get("/quarantine")
-def quarantine(request: Request, ask: Ask) -> Response:
-    """Messages that could not be used, and chargers that nobody registered."""
-    demand(ask.caller, "quarantine")
-    return staff.page(
-        request,
-        ask,
-        "console/quarantine.html",
-        messages=ask.rows("quarantine", before=_NEWEST, limit=100, **scope(ask.caller)),
-        unknown=staff.rows(ask, "unknown_chargers"),
-    )

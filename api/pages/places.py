@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from math import cos, radians
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -168,7 +169,7 @@ def day_spans(asked: Period, timezone: str) -> list[Span]:
         microseconds(datetime(day.year, day.month, day.day, tzinfo=zone))
         for day in [*_dates(asked), asked.after]
     ]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def days_of(code: str, label: str, ports: list[list[int]]) -> Days:

@@ -11,7 +11,7 @@ from pilewatch.store import queries
 from pilewatch.store.pool import Db
 from pilewatch.store.registry_file import BadRegistry, Registry, read_registry
 
-__all__ = ["BadRegistry", "Loaded", "load_registry", "write_registry"]
+__all__ = ["BadRegistry", "Loaded", "adopt", "load_registry", "write_registry"]
 
 _SQL = queries.load("registry")
 
@@ -65,6 +65,19 @@ def write_registry(db: Db, registry: Registry) -> Loaded:
         changed["connector"] += retired.rowcount
         db.execute("SELECT pg_notify('pilewatch_registry', '')")
     return Loaded(added, changed)
+
+
+def adopt(db: Db, code: str, *, site_id: int, kind: str, label: str, connectors: int) -> int | None:
+    """Register a charger that spoke without being registered, inside the caller's transaction;
+    gives its id, or None where nobody of this name spoke or it is registered already."""
+    values = {"code": code, "site_id": site_id, "kind": kind, "label": label}
+    row = db.execute(_SQL["adopt_charger"], values).fetchone()
+    if row is None:
+        return None
+    db.execute(_SQL["adopt_connectors"], {"id": row["id"], "connectors": connectors})
+    db.execute(_SQL["forget_unknown"], {"code": code})
+    db.execute("SELECT pg_notify('pilewatch_registry', '')")
+    return int(row["id"])
 
 
 def _rows(section: dict[str, Any]) -> list[dict[str, Any]]:

@@ -203,7 +203,7 @@ WHERE (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
 ORDER BY coalesce(k.danger, 0) DESC, coalesce(k.tickets, 0) DESC, s.name LIMIT 500;
 
 -- name: own_sites
-SELECT s.code, s.name FROM site s
+SELECT s.id, s.code, s.name FROM site s
 WHERE (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
 ORDER BY s.name LIMIT 500;

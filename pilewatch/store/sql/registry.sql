@@ -102,3 +102,17 @@ UPDATE connector n SET active = false
 WHERE n.active AND n.charger_id IN (SELECT charger_id FROM listed)
   AND NOT EXISTS (
       SELECT FROM listed l WHERE l.charger_id = n.charger_id AND l.number = n.number);
+
+-- name: adopt_charger
+-- A charger that spoke without being registered; no row where it is registered or never spoke.
+INSERT INTO charger (code, site_id, kind, label)
+SELECT u.code, %(site_id)s, %(kind)s, %(label)s FROM unknown_charger u WHERE u.code = %(code)s
+ON CONFLICT (code) DO NOTHING
+RETURNING id;
+
+-- name: adopt_connectors
+INSERT INTO connector (charger_id, number)
+SELECT %(id)s, n FROM generate_series(1, %(connectors)s) n;
+
+-- name: forget_unknown
+DELETE FROM unknown_charger WHERE code = %(code)s;
