@@ -366,13 +366,27 @@ def load_policy(path: Path | None) -> Policy:
     if path is None:
         return Policy()
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise BadPolicy(f"{path}: {error}") from error
+    return read_policy(text, str(path), path.parent)
+
+
+def read_policy(text: str, path: str, folder: Path | None = None) -> Policy:
+    """Read and check a policy; `path` names it in errors, `folder` is where its calendar may be
+    (None: nowhere). Raises `BadPolicy`."""
+    try:
+        said = tomllib.loads(text)
         calendar = said.pop("calendar_file", None)
         policy = msgspec.convert(said, Policy)
-        if calendar is not None:
-            found = load_calendar(path.parent / str(calendar))
+        if calendar is not None and folder is None:
+            raise BadPolicy(f"{path}: calendar_file: only a policy file can name one")
+        if calendar is not None and folder is not None:
+            found = load_calendar(folder / str(calendar))
             policy = msgspec.structs.replace(policy, calendar=found)
-    except (OSError, ValueError) as error:
+    except BadPolicy:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise BadPolicy(f"{path}: {error}") from error
     unknown = sorted(set(policy.debounce.by_code) - set(FAULTS))
     if unknown:

@@ -16,6 +16,7 @@ from api.pages import (
     login,
     organisation,
     places,
+    policies,
     quarantine,
     render,
     repair,
@@ -36,7 +37,17 @@ _TOLD = (401, 403, 404, 405, 409, 412, 413, 422, 429, 503)
 def install(app: FastAPI) -> None:
     """Add the pages to an application whose error handlers are installed already."""
     residents = (render, resident, waiting, wall, login)
-    for module in (*residents, account, board, console, charger, quarantine, places, repair):
+    for module in (
+        *residents,
+        account,
+        board,
+        console,
+        charger,
+        quarantine,
+        places,
+        policies,
+        repair,
+    ):
         app.include_router(module.router, dependencies=[Depends(admitted, scope="function")])
     # It asks the organisation, and holds neither place nor connection meanwhile.
     app.include_router(organisation.router)

@@ -87,3 +87,6 @@ document.addEventListener("change", (event) => {
   const count = document.querySelectorAll("input[name=ticket]:checked").length;
   told.textContent = told.dataset.text.replace("{count}", count);
 });
+
+// --- a trial under way: the page asks again by itself until it is over
+if (document.querySelector("main[data-hurry='1']")) setTimeout(() => location.reload(), 2000);
