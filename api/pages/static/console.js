@@ -74,7 +74,7 @@ const KEYS = {
 };
 if (document.querySelector("main[data-keys]")) {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("textarea, select, input:not([type=checkbox]), dialog")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("textarea, select, input:not([type=checkbox]), dialog[open]")) return;
     const act = KEYS[event.key];
     if (!act) return;
     event.preventDefault();
