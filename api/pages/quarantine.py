@@ -5,12 +5,13 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
+from pydantic import ValidationError
 
+from api.adoption import AdoptRequest, take_in
 from api.context import Ask, Asked, check_csrf
 from api.pages import staff
 from api.problems import Problem
 from api.rights import demand, scope
-from pilewatch.store.registry import adopt
 
 router = APIRouter(prefix="/console", include_in_schema=False)
 _NEWEST = 2**63 - 1
@@ -52,25 +53,18 @@ def adopt_charger(
     label: Annotated[str, Form(max_length=_LABEL)] = "",
     connectors: Annotated[str, Form(max_length=3)] = "",
 ) -> Response:
-    """Register it at one of the own sites; from its next word on it counts."""
+    """Register it at one of the own sites; ingesters hear of it at once."""
     demand(ask.caller, "adopt")
     check_csrf(ask.csrf, csrf)
-    said, number = label.strip(), int(connectors) if _is_number(connectors) else 0
-    if "\0" in code + site + said:
-        raise Problem(422, "the character NUL cannot be kept")
-    found = [row for row in staff.rows(ask, "own_sites", **scope(ask.caller))
-             if row["code"] == site]  # fmt: skip
-    if not found or kind not in ("ebike", "car") or not said or number < 1:
+    try:
+        wanted = AdoptRequest.model_validate(
+            {"site": site, "kind": kind, "label": label.strip(), "connectors": connectors}
+        )
+        take_in(ask, code.replace("\0", ""), wanted)
+    except ValidationError:
         return _show(request, ask, status=422, problem="incomplete", code=code)
-    with ask.db.transaction():
-        id = adopt(ask.db, code, site_id=found[0]["id"], kind=kind, label=said, connectors=number)
-        if id is not None:
-            after = {"site": site, "kind": kind, "label": said, "connectors": number}
-            ask.record("charger.adopt", f"charger/{code}", None, after)
-    if id is None:
+    except Problem as problem:
+        if problem.status not in (404, 409):
+            raise
         return _show(request, ask, status=409, problem="gone", code=code)
     return RedirectResponse(f"/console/chargers/{quote(code)}", 303)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()

@@ -64,9 +64,11 @@ def add_draft(
     return int(row["id"])
 
 
-def drafts(db: Db, *, id: int | None = None, limit: int = 20) -> list[dict[str, Any]]:
-    """One draft, or the latest."""
-    return db.execute(_SQL["drafts"], {"id": id, "limit": limit}).fetchall()
+def drafts(
+    db: Db, *, id: int | None = None, before: int = 2**63 - 1, limit: int = 20
+) -> list[dict[str, Any]]:
+    """One draft, or those before an id, the newest first."""
+    return db.execute(_SQL["drafts"], {"id": id, "before": before, "limit": limit}).fetchall()
 
 
 def save(db: Db, now: datetime, id: int, person_id: int) -> bool:

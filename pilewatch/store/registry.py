@@ -80,6 +80,11 @@ def adopt(db: Db, code: str, *, site_id: int, kind: str, label: str, connectors:
     return int(row["id"])
 
 
+def is_registered(db: Db, code: str) -> bool:
+    """Whether there is a charger of this code, active or not."""
+    return db.execute(_SQL["is_registered"], {"code": code}).fetchone() is not None
+
+
 def _rows(section: dict[str, Any]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = msgspec.to_builtins(list(section.values()))
     for row in rows:

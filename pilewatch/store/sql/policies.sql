@@ -13,7 +13,7 @@ SELECT d.id, d.text, d.written_at, d.from_at, d.to_at, d.state, d.progress, d.re
 FROM policy_draft d
 JOIN person w ON w.id = d.written_by
 LEFT JOIN person s ON s.id = d.saved_by
-WHERE (%(id)s::bigint IS NULL OR d.id = %(id)s)
+WHERE (%(id)s::bigint IS NULL OR d.id = %(id)s) AND d.id < %(before)s
 ORDER BY d.id DESC LIMIT %(limit)s;
 
 -- name: save_draft

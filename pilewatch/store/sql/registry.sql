@@ -110,6 +110,9 @@ SELECT u.code, %(site_id)s, %(kind)s, %(label)s FROM unknown_charger u WHERE u.c
 ON CONFLICT (code) DO NOTHING
 RETURNING id;
 
+-- name: is_registered
+SELECT FROM charger WHERE code = %(code)s;
+
 -- name: adopt_connectors
 INSERT INTO connector (charger_id, number)
 SELECT %(id)s, n FROM generate_series(1, %(connectors)s) n;
