@@ -122,7 +122,7 @@ def test_a_refusal_says_whether_length_or_checksum_failed() -> None:
     with pytest.raises(BadFrame, match=r"^length: says 40, but 39"):
         read_frame(good[:-1])
     with pytest.raises(BadFrame, match=r"^checksum: says 0544, right would be 0543"):
-        read_frame(good[:10] + bytes([good[10] - 1]) + good[11:])
+        read_frame(good[:9] + b"\0" + good[10:])
     with pytest.raises(BadFrame, match="DNY"):
         read_frame(b"DNX" + good[3:])
 
