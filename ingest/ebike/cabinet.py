@@ -78,6 +78,8 @@ class Cabinet:
     boot: tuple[int, str] | None = None
     """Message id of the last registration, and the name that we gave this boot."""
     rssi: float | None = None
+    asked: bool = False
+    """Asked for its state, it registers without having booted."""
 
     @property
     def name(self) -> str:
@@ -164,16 +166,17 @@ def forget(cabinet: Cabinet, before: datetime) -> Cabinet:
 
 
 def _register(cabinet: Cabinet, frame: Frame, said: fields.Register, at: datetime) -> Heard:
-    boot = cabinet.boot
-    if boot is None or boot[0] != frame.message_id:
+    boot, asked = cabinet.boot, cabinet.asked
+    cabinet = replace(cabinet, raw=_sized(cabinet.raw, said.ports), asked=False)
+    if not asked and (boot is None or boot[0] != frame.message_id):
         boot = (frame.message_id, f"{frame.message_id:04x}-{int(at.timestamp()):x}")
-    # Switched on again: what was held has been looked at, or comes again.
-    cabinet = replace(cabinet, raw=_sized(cabinet.raw, said.ports), held=(), boot=boot)
+        # Switched on again: what was held has been looked at, or comes again.
+        cabinet = replace(cabinet, held=(), boot=boot)
     data = {
         "firmware": f"{said.firmware // 100}.{said.firmware % 100:02}",
         "vendor": "DNY",
         "model": None if said.device_type is None else f"{said.device_type:#04x}",
-        "bootId": boot[1],
+        "bootId": None if boot is None else boot[1],
     }
     return Heard(cabinet, [_observe(cabinet, frame, at, Kind.ONLINE, data=data)])
 

@@ -268,11 +268,7 @@ def test_slaves_behind_one_modem_are_each_observed(topic: str) -> None:
     named = [
         (o.charger, o.connector, o.status) for o in said.observations if o.kind == Kind.CONFIRM
     ]
-    assert named == [
-    named = [
-        (o.charger, o.connector, o.status) for o in said.observations if o.kind == Kind.CONFIRM
-    ]
-    ]  # fmt: skip
+    assert named == [(name, port, Status.AVAILABLE) for name in beats for port in (1, 2)]
 
 
 def test_a_frame_that_is_there_twice_counts_once() -> None:

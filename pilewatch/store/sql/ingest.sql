@@ -33,12 +33,14 @@ COPY staged_meter FROM STDIN (FORMAT binary);
 COPY staged_charger FROM STDIN (FORMAT binary);
 
 -- name: find_chargers
-SELECT c.code, c.id, coalesce(jsonb_object_agg(n.number, n.id) FILTER (WHERE n.id IS NOT NULL), '{}')
+-- By the id that it publishes under, or by what its own protocol calls it.
+SELECT a.name AS code, c.id,
+       coalesce(jsonb_object_agg(n.number, n.id) FILTER (WHERE n.id IS NOT NULL), '{}')
        AS connectors
-FROM charger c
+FROM unnest(%(codes)s::text[]) AS a(name)
+JOIN charger c ON c.active AND (c.code = a.name OR c.device = a.name)
 LEFT JOIN connector n ON n.charger_id = c.id AND n.active
-WHERE c.code = ANY(%(codes)s) AND c.active
-GROUP BY c.code, c.id;
+GROUP BY a.name, c.id;
 
 -- name: ensure_charger_states
 INSERT INTO charger_state (charger_id)
