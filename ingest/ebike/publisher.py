@@ -17,7 +17,7 @@ from ingest.ebike.metrics import Metrics
 from ingest.ebike.native import Message
 from ingest.session import authenticate
 from pilewatch.settings import Mqtt
-from pilewatch.wire import command_topic
+from pilewatch.wire import MAX_PAYLOAD, command_topic
 
 _LOG = structlog.get_logger()
 _KEPT = 20_000
@@ -34,13 +34,12 @@ class Publisher:
         client_id: str,
         *,
         metrics: Metrics,
-        connected: Callable[[], None],
-        commanded: Callable[[str, bytes], None],
     ):
         self._settings = settings
         self._metrics = metrics
-        self._connected = connected
-        self._commanded = commanded
+        self.connected: Callable[[], None] = lambda: None
+        self.commanded: Callable[[str, bytes], None] | None = None
+        """Who takes commands; without it none are asked for."""
         self._loop = asyncio.get_running_loop()
         self._here: set[str] = set()
         self._waiting: dict[int, Callable[[], None]] = {}
@@ -91,7 +90,7 @@ class Publisher:
 
     def hear(self, charger: str) -> None:
         """From now on take this charger's commands."""
-        if charger not in self._here:
+        if charger not in self._here and self.commanded is not None:
             self._here.add(charger)
             if self.up:
                 self._client.subscribe(command_topic(charger), 1)
@@ -116,7 +115,7 @@ class Publisher:
         topics = [(command_topic(charger), 1) for charger in self._here]
         for first in range(0, len(topics), 100):
             self._client.subscribe(topics[first : first + 100])
-        self._connected()
+        self.connected()
 
     def _on_lost(self, reason: Any) -> None:
         if self.up:
@@ -130,5 +129,5 @@ class Publisher:
 
     def _on_message(self, topic: str, payload: bytes) -> None:
         parts = topic.split("/")
-        if len(parts) == 5 and len(payload) <= 16384:
-            self._commanded(parts[2], payload)
+        if self.commanded is not None and len(parts) == 5 and len(payload) <= MAX_PAYLOAD:
+            self.commanded(parts[2], payload)
