@@ -75,6 +75,7 @@ def translate(command: Command, cabinet: Cabinet) -> Order | Refusal:
             answers = frozenset({fields.HEARTBEAT, fields.OLD_HEARTBEAT, fields.REGISTER})
         case "reset":
             code = fields.REBOOT_HOST if cabinet.is_host else fields.REBOOT
+            answers = frozenset({code, fields.REGISTER})  # it may boot before it can answer
         case "startTest" | "unlock":
             if not 0 <= port < max(len(cabinet.raw), 1):
                 return Refusal("no such connector")
@@ -180,13 +181,15 @@ class Orders:
         desk = self._desks.get(device.cabinet.physical_id)
         if desk is None:
             return
-        order = desk.current
+        order, before = desk.current, desk.rebooting
         if order is not None and frame.command in order.answers and not order.answered.done():
             by_number = frame.command != order.command or frame.message_id == order.message_id
             if by_number:
                 order.answered.set_result(said)
-        if desk.rebooting is not None and isinstance(said, fields.Register):
-            self._tell(device, desk.rebooting, "done", "registered anew")
+                # At once: what follows it may stick to it.
+                self._answered(desk, order, said)
+        if before is not None and isinstance(said, fields.Register):
+            self._tell(device, before, "done", "registered anew")
             desk.rebooting = None
         if isinstance(said, fields.Settlement) and said.start_mode == BY_SERVER:
             test = desk.tests.pop(said.order, None)
@@ -218,10 +221,9 @@ class Orders:
                 return
             desk.free_at = loop.time() + APART_S
             try:
-                said = await asyncio.wait_for(asyncio.shield(order.answered), ANSWER_S)
+                await asyncio.wait_for(asyncio.shield(order.answered), ANSWER_S)
             except TimeoutError:
                 continue
-            self._answered(desk, order, said)
             return
         self._end(desk, order, "failed", "the device did not answer")
 
@@ -230,7 +232,9 @@ class Orders:
         if order.name == "triggerStatus":
             self._end(desk, order, "done", None)
         elif order.name == "reset":
-            if answer:
+            if isinstance(said, fields.Register):
+                self._end(desk, order, "done", "registered anew")
+            elif answer:
                 self._end(desk, order, "failed", f"the device answered {answer:#04x}")
             else:
                 desk.rebooting = order.command_id
