@@ -173,11 +173,11 @@ class Tap:
         self.port = 0
         self.ready = asyncio.Event()
         self.stop = asyncio.Event()
-        self._open = 0
+        self._open: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Until `stop` is set. Raises `OSError` where the port is taken."""
-        server = await asyncio.start_server(self._serve, *self._listen, backlog=4096)
+        server = await asyncio.start_server(self._enter, *self._listen, backlog=4096)
         self.port = server.sockets[0].getsockname()[1]
         self.listener.start()
         self.ready.set()
@@ -186,8 +186,21 @@ class Tap:
             await self.stop.wait()
         finally:
             server.close()
+            for task in list(self._open):
+                task.cancel()
             self.listener.stop()
             await asyncio.get_running_loop().run_in_executor(None, self.listener.join, 10)
+
+    def _enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Held on to: of a connection that waits for nothing just now, asyncio keeps nothing alive.
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._open.add(task)
+        task.add_done_callback(self._leave)
+        self.metrics.modems.set(len(self._open))
+
+    def _leave(self, task: "asyncio.Task[None]") -> None:
+        self._open.discard(task)
+        self.metrics.modems.set(len(self._open))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -197,7 +210,6 @@ class Tap:
             _LOG.warning("upstream cannot be reached", problem=str(error))
             writer.transport.abort()
             return
-        self._count(1)
         ears = Ears()
         try:
             for each in (writer, their_writer):
@@ -210,7 +222,6 @@ class Tap:
                 each.transport.abort()  # as one side broke off, so does the other
         finally:
             self.listener.feed(ears, "up", b"")
-            self._count(-1)
             for each in (writer, their_writer):
                 each.close()
 
@@ -223,12 +234,10 @@ class Tap:
             self.metrics.forwarded.labels(way).inc(len(data))
             self.listener.feed(ears, way, data)
             await writer.drain()
+        if way == "up":
+            self.listener.feed(ears, way, b"")
         if writer.can_write_eof():
             writer.write_eof()
-
-    def _count(self, by: int) -> None:
-        self._open += by
-        self.metrics.modems.set(self._open)
 
 
 def run(settings: Settings, listen: Address, upstream: Address) -> int:

@@ -322,7 +322,7 @@ REGISTER, HEARTBEAT, OLD_HEARTBEAT = 0x20, 0x21, 0x01
 TIME, HOST_TIME = 0x22, 0x12
 CARD, SETTLEMENT, ORDER_BEGUN, PORT_POWER = 0x02, 0x03, 0x04, 0x06
 HOST_STATUS, HOST_MEASURES, DOORS, ALARM = 0x11, 0x17, 0x41, 0x42
-ASK, START, REBOOT, REBOOT_HOST, CABINET_DOOR = 0x81, 0x82, 0x87, 0x31, 0x98
+ASK, START, REBOOT, REBOOT_HOST = 0x81, 0x82, 0x87, 0x31
 
 FROM_DEVICE: dict[int, type[Fields]] = {
     OLD_HEARTBEAT: OldHeartbeat,
@@ -341,7 +341,6 @@ FROM_DEVICE: dict[int, type[Fields]] = {
     ALARM: Alarm,
     START: StartAnswer,
     REBOOT: Done,
-    CABINET_DOOR: Done,
 }
 """What devices send, by command."""
 

@@ -273,7 +273,7 @@ def test_orders_go_to_the_device_one_by_one_and_their_results_come_back(
     boot = modem.hear()
     assert boot is not None and boot.command == fields.REBOOT
     assert time.monotonic() - answered > 0.4, "an answer is something that was sent, too"
-    modem.say(fields.Done(answer=0), message=boot.message_id)
+    modem.socket.sendall(build(boot._replace(data=b"\x00")))
     modem.say(settlement(told.order, port=1, energy=6))
     modem.say(Register(firmware=126, ports=2))
     expected = {
