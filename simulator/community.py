@@ -93,7 +93,8 @@ def _add(made: Registry, wanted: Community, kind: Any, code: str, n: int) -> Non
 
 def give_devices(registry: Registry) -> None:
     """Number e-bike cabinets and hosts as under their QR codes, where the registry does not."""
-    taken = {row.device for row in (*registry.chargers.values(), *registry.gateways.values())}
+    taken = {row.device for row in registry.chargers.values()}
+    taken |= {row.device for row in registry.gateways.values()}
     free = (name for n in count(13_000_001) if (name := f"dny-{n}") not in taken)
     for cabinet in registry.chargers.values():
         if cabinet.kind == "ebike":
