@@ -11,9 +11,9 @@ import structlog
 
 from pilewatch.dny import fields
 from pilewatch.dny.frames import Frame, build, split
+from pilewatch.openfiles import allow_connections
 from pilewatch.store.registry_file import Charger, Registry
 from simulator.cabinets import KINDS, Cabinet, Told
-from simulator.fleet import allow_connections
 from simulator.messages import LinkChange, Sent
 from simulator.metrics import Metrics
 

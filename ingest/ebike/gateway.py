@@ -20,6 +20,7 @@ from pilewatch.clock import Clock, utc_now
 from pilewatch.dny.fields import ASK, SETTLEMENT
 from pilewatch.dny.frames import Frame, Garbage, build, split
 from pilewatch.observability import serve_metrics, setup_logging
+from pilewatch.openfiles import allow_connections
 from pilewatch.settings import Settings
 
 _LOG = structlog.get_logger()
@@ -253,6 +254,7 @@ def run(settings: Settings) -> int:
         await gateway.run()
 
     try:
+        allow_connections(settings.ebike.max_connections)
         asyncio.run(serve())
     except OSError as error:
         _LOG.error("cannot listen", problem=str(error))

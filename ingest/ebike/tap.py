@@ -24,6 +24,7 @@ from pilewatch.clock import Clock, utc_now
 from pilewatch.dny.fields import ASK
 from pilewatch.dny.frames import Frame, Garbage, split
 from pilewatch.observability import serve_metrics, setup_logging
+from pilewatch.openfiles import allow_connections
 from pilewatch.settings import Settings
 
 _LOG = structlog.get_logger()
@@ -166,6 +167,7 @@ class Tap:
         clock: Clock = utc_now,
         registry: CollectorRegistry = REGISTRY,
     ):
+        self._settings = settings
         self._listen = listen
         self._upstream = upstream
         self.metrics = Metrics(registry)
@@ -192,6 +194,10 @@ class Tap:
             await asyncio.get_running_loop().run_in_executor(None, self.listener.join, 10)
 
     def _enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._open) >= self._settings.ebike.max_connections:
+            self.metrics.hung_up.labels("full").inc()
+            writer.transport.abort()
+            return
         # Held on to: of a connection that waits for nothing just now, asyncio keeps nothing alive.
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._open.add(task)
@@ -253,6 +259,7 @@ def run(settings: Settings, listen: Address, upstream: Address) -> int:
         await tap.run()
 
     try:
+        allow_connections(2 * settings.ebike.max_connections)
         asyncio.run(serve())
     except OSError as error:
         _LOG.error("cannot listen", problem=str(error))
