@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from deploy import audit, contacts, ebike, fieldwork, figures, openapi, people
+from deploy import audit, benches, contacts, ebike, fieldwork, figures, openapi, people
 from deploy.ledger import add_ledger
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     figures.register(add, commands)
     ledger = commands.add_parser("ledger", help="the ledger of all matters, as files")
     add_ledger(add, ledger.add_subparsers(required=True, metavar="COMMAND"))
+    benches.add_benches(add)
     _add_backtest(add("backtest", _backtest, "what another policy would have changed"))
     _add_simulate(add("simulate", _simulate, "a community of chargers that fail, over MQTT"))
     return parser

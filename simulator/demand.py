@@ -69,8 +69,10 @@ class Sky:
         weather, calendar = self._weather, self._calendar
         season = -math.cos(2 * math.pi * (calendar.day_of_year(t) - 20) / 365.25)
         daily = -math.cos(2 * math.pi * (calendar.hour(t) - 3) / 24)
-        today = self._draw(calendar.day(t))[0]
-        return weather.mean_c + weather.season_c * season + weather.daily_c * daily + today
+        # A day's own warmth goes over into the next one's: air does not jump at midnight.
+        day, gone = calendar.day(t), calendar.hour(t) / 24
+        spell = (1 - gone) * self._draw(day)[0] + gone * self._draw(day + 1)[0]
+        return weather.mean_c + weather.season_c * season + weather.daily_c * daily + spell
 
     def rains(self, t: float) -> bool:
         """Whether it rains now; a rainy day has six wet hours."""

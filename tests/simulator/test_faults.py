@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -107,12 +108,21 @@ def hot_under_load(said: Said, *_: object) -> bool:
     return peak(said, "temperature_c") > 75
 
 
-def drifts(said: Said, *_: object) -> bool:
-    """Rise of the plug per A² at the end against the beginning of the time."""
-    values = [o for o in loaded(said) if o.current_a]
-    return (
-        peak(values[len(values) // 2 :], "temperature_c") > peak(values[:20], "temperature_c") + 4
-    )
+def drifts(said: Said, small: Small, _: str) -> bool:
+    """The plug's rise above the air for its A², session by session, grows."""
+    rises = []
+    for _session, values in itertools.groupby(loaded(said), lambda o: o.session_id):
+        amps = [(o, o.current_a or 0.0) for o in values if o.temperature_c is not None]
+        full = [(o, a) for o, a in amps if a > 0.95 * max(a for _, a in amps)]
+        if len(full) > 40:  # 20 minutes, in which the plug has become warm
+            rises.append(median(above_air(o, small) / a**2 for o, a in full[40:]))
+    return len(rises) > 1 and rises[-1] > 1.35 * rises[0]
+
+
+def above_air(said: Observation, small: Small) -> float:
+    world = small.world
+    at = (said.observed_at - world.wall(0)).total_seconds()
+    return (said.temperature_c or 0.0) - world.sky.celsius(at)
 
 
 def drops(_: Said, small: Small, charger: str) -> bool:

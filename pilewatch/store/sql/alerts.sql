@@ -329,11 +329,15 @@ ORDER BY n.id, m.ended_at DESC, m.session_id;
 
 -- name: unused_connectors
 -- One slice of the ports: those that say they are available and have rested for long, with their
--- own and their neighbours' sessions before and since (neighbours: same kind, same grid).
+-- own and their neighbours' sessions before and since (neighbours: same kind, same grid). What was
+-- found to be right by a repair's proof begins anew; a charger with a wrong clock tells wrong times.
 WITH resting AS (
-    SELECT s.connector_id, s.charger_id, c.kind, p.grid_id, used.at AS last_used_at
+    SELECT s.connector_id, s.charger_id, c.kind, p.grid_id, used.at AS last_used_at,
+           greatest(used.at, repaired_at(s.connector_id)) AS since
     FROM connector_state s
     JOIN charger c ON c.id = s.charger_id AND c.active
+    JOIN charger_state h ON h.charger_id = c.id
+        AND coalesce(abs(h.clock_lag_s), 0) <= %(clock_lag_s)s
     JOIN site p ON p.id = c.site_id
     CROSS JOIN LATERAL (
         SELECT greatest(max(t.ended_at), max(t.started_at)) AS at FROM (
@@ -359,7 +363,7 @@ CROSS JOIN LATERAL (
 ) own
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE t.ended_at <= r.last_used_at) AS neighbours_before,
-           count(*) FILTER (WHERE t.ended_at > r.last_used_at) AS neighbours_since
+           count(*) FILTER (WHERE t.ended_at > r.since) AS neighbours_since
     FROM site p JOIN charger c ON c.site_id = p.id AND c.kind = r.kind AND c.active
     JOIN connector n ON n.charger_id = c.id AND n.active AND n.id <> r.connector_id
     JOIN charging_session t ON t.connector_id = n.id
@@ -368,7 +372,7 @@ CROSS JOIN LATERAL (
 ) near
 -- The neighbours are counted only for those whose own habit makes them suspect already.
 WHERE own.sessions >= %(known_sessions)s
-  AND own.sessions * extract(epoch FROM %(now)s - r.last_used_at)
+  AND own.sessions * extract(epoch FROM %(now)s - r.since)
       >= %(expected)s / 2 * extract(epoch FROM own.span)
 ORDER BY r.connector_id;
 
