@@ -1,6 +1,7 @@
 """What the frames of a cabinet mean: each number of the documents has its place in the taxonomy."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -233,6 +234,15 @@ def test_a_card_s_number_gets_into_no_session() -> None:
     told = Told().beat(0).settle(0x01, start_mode=0, card=0x38300013, order=card, energy=3)
     assert all("13003038" not in str(o) for o in told.said)
     assert told.said[0].session_id == "13544000-1-20190901180000"
+
+
+def test_the_page_tells_each_number_and_its_fault() -> None:
+    page = (Path(__file__).parents[2] / "docs/dialects/ebike-dny.md").read_text()
+    for table in (PORT_STATUS, STOP_REASON, ALARMS, START_ANSWER):
+        for raw, word in table.items():
+            row = f"| `{raw:#04x}` | {word.text} | "
+            lines = [line for line in page.splitlines() if line.startswith(row)]
+            assert any(line.endswith(f" {word.code or '–'} |") for line in lines), row
 
 
 def test_a_signal_is_in_dbm_on_both_scales() -> None:

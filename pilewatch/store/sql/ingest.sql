@@ -318,7 +318,8 @@ SELECT * FROM unnest(%(received_at)s::timestamptz[], %(topic)s::text[], %(payloa
 -- name: take_kept
 -- Messages of chargers that were unknown and no longer are, marked as replayed. The oldest first.
 WITH due AS (
-    SELECT k.id FROM quarantine k JOIN charger c ON c.code = k.charger_code AND c.active
+    SELECT k.id FROM quarantine k
+    JOIN charger c ON c.active AND (c.code = k.charger_code OR c.device = k.charger_code)
     WHERE k.replayed_at IS NULL AND k.size = octet_length(k.payload)
       AND k.reason LIKE 'charger %% is not registered%%'
     ORDER BY k.id LIMIT %(limit)s
@@ -330,7 +331,8 @@ WITH due AS (
 SELECT topic, payload, received_at FROM marked ORDER BY id;
 
 -- name: forget_known_chargers
-DELETE FROM unknown_charger u USING charger c WHERE c.code = u.code AND c.active;
+DELETE FROM unknown_charger u USING charger c
+WHERE c.active AND (c.code = u.code OR c.device = u.code);
 
 -- name: note_unknown_chargers
 INSERT INTO unknown_charger AS t (code, first_seen_at, last_seen_at, messages)
