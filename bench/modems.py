@@ -18,7 +18,7 @@ from bench.stage import Child
 from deploy.embedded import EmbeddedPostgres, free_port
 from pilewatch.dny import fields
 from pilewatch.dny.fields import Fields
-from pilewatch.dny.frames import Frame, build, split
+from pilewatch.dny.frames import Frame, build, parse
 from pilewatch.openfiles import allow_connections
 from pilewatch.store.migrate import migrate
 from pilewatch.store.pool import connect
@@ -91,7 +91,7 @@ class _Modem:
     async def listen(self, reader: asyncio.StreamReader) -> None:
         rest = b""
         while data := await reader.read(2048):
-            items, rest = split(rest + data)
+            items, rest = parse(rest + data)
             for item in items:
                 if isinstance(item, Frame) and item.message_id in self.asked:
                     self.tally.waits.append(time.monotonic() - self.asked.pop(item.message_id))
@@ -108,12 +108,12 @@ class _Tally:
 
 async def _play(port: int, modems: int, seconds: float, every_s: float) -> None:
     allow_connections(modems)
+    print("begins", flush=True)
     tally = _Tally()
     ramp = modems / 250
     made = [_Modem(n, every_s, tally) for n in range(1, modems + 1)]
     tasks = [asyncio.create_task(m.run(port, ramp * m.number / modems)) for m in made]
     await asyncio.sleep(ramp + every_s)
-    print("all there", flush=True)
     tally.waits.clear()
     sent, began = tally.sent, time.monotonic()
     await asyncio.sleep(seconds)
@@ -154,7 +154,7 @@ def _measure(modems: int, seconds: float, every_s: float) -> int:
             empty = gateway.measured.memory_info().rss
             client = Child(
                 "bench.modems", "--client", str(port), "--modems", str(modems), "--seconds",
-                str(seconds), "--every", str(every_s), says="all there", log=folder / "client",
+                str(seconds), "--every", str(every_s), says="begins", log=folder / "client",
             )  # fmt: skip
             spent, began, most = gateway.cpu(), time.monotonic(), 0
             while "connected" not in client.said():

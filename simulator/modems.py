@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
+from zlib import crc32
 
 import structlog
 
 from pilewatch.dny import fields
-from pilewatch.dny.frames import Frame, build, split
+from pilewatch.dny.frames import Frame, build, parse
 from pilewatch.openfiles import allow_connections
 from pilewatch.store.registry_file import Charger, Registry
 from simulator.cabinets import KINDS, Cabinet, Told
@@ -137,7 +138,7 @@ class Modems:
         made.setblocking(False)
         made.connect_ex(self._address)
         line.socket, line.connected, line.rest = made, False, b""
-        line.unsent = bytearray(f"8986{abs(hash(line.name)) % 10**16:016}".encode())
+        line.unsent = bytearray(f"8986{crc32(line.name.encode()):016}".encode())
         line.spoke = time.monotonic()
         self._selector.register(made, selectors.EVENT_READ | selectors.EVENT_WRITE, line)
         self._say_host(line)
@@ -189,7 +190,7 @@ class Modems:
         if not data:
             self._lost(line)
             return
-        items, line.rest = split(line.rest + data)
+        items, line.rest = parse(line.rest + data)
         for item in items:
             if isinstance(item, Frame) and item.physical_id in line.cabinets:
                 self._heard(line, line.cabinets[item.physical_id], item)

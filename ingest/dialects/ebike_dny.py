@@ -9,7 +9,7 @@ from datetime import datetime
 
 from ingest.ebike.cabinet import Cabinet, hear, ports
 from pilewatch.dny.fields import Fields, read_fields
-from pilewatch.dny.frames import BadFrame, Frame, Garbage, split
+from pilewatch.dny.frames import BadFrame, Frame, Garbage, parse
 from pilewatch.model import Kind, Observation
 from pilewatch.wire import MAX_PAYLOAD, ROOT, BadMessage, Decoded
 
@@ -36,7 +36,7 @@ def decode(
     """
     if len(payload) > MAX_PAYLOAD:
         raise BadMessage(f"payload has {len(payload)} bytes; at most {MAX_PAYLOAD} are allowed")
-    items, rest = split(payload)
+    items, rest = parse(payload)
     frames = dict.fromkeys(item for item in items if isinstance(item, Frame))
     wrong = [item.why for item in items if isinstance(item, Garbage)]
     if not frames and (wrong or rest):

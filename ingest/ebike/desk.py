@@ -42,7 +42,9 @@ _EARLY = 20
 """Frames kept of a device while the registry is asked for it."""
 SLAVES = 64
 """Devices behind one modem at most; a host polls 50."""
-_DEVICES = 200_000
+_DEVICES = 50_000
+"""Devices remembered at most; beyond them those that are gone are forgotten."""
+_SAID_AT_ONCE, _SAID_EVERY_S = 50, 0.2
 _METER_S = 300
 _SWEEP_AT_ONCE = 200
 _SWEEP_S = 5.0
@@ -138,14 +140,20 @@ class Desk:
                 self._gone(device)
         line.devices.clear()
 
-    def say_all(self) -> None:
-        """Tell every device's state anew: the broker may have missed some."""
-        for device in self.devices.values():
-            if device.online:
-                device.online, device.shown = False, {}
-                self._come(device, None)
-                self._say_ports(device)
+    def reconnected(self) -> None:
+        """The broker is there: what it missed is said to it soon."""
         self._sweep.set()
+
+    async def _say_all(self) -> None:
+        """Tell every device's state anew, not faster than the broker takes it."""
+        self._publisher.missed = False
+        speaking = [device for device in self.devices.values() if device.online]
+        for number, device in enumerate(speaking, 1):
+            device.shown = {}
+            self._come(device, None)
+            self._say_ports(device)
+            if number % _SAID_AT_ONCE == 0:
+                await asyncio.sleep(_SAID_EVERY_S)
 
     def ask_again(self) -> None:
         """The registry has changed."""
@@ -313,6 +321,8 @@ class Desk:
             if changed.is_set():
                 changed.clear()
                 self.ask_again()
+            if self._publisher.missed and self._publisher.up:
+                await self._say_all()
             await self._publish_kept()
 
     async def _publish_kept(self) -> None:

@@ -18,7 +18,7 @@ from ingest.ebike.orders import Orders
 from ingest.ebike.publisher import Publisher
 from pilewatch.clock import Clock, utc_now
 from pilewatch.dny.fields import ASK, SETTLEMENT
-from pilewatch.dny.frames import Frame, Garbage, build, split
+from pilewatch.dny.frames import Frame, Garbage, build, parse
 from pilewatch.observability import serve_metrics, setup_logging
 from pilewatch.openfiles import allow_connections
 from pilewatch.settings import Settings
@@ -59,7 +59,7 @@ class Modem(asyncio.Protocol):
         """Bytes: frames, parts of frames, or anything else."""
         now = time.monotonic()
         self._allowed = min(_BURST, self._allowed + (now - self.heard_at) * _PER_SECOND)
-        items, self._rest = split(self._rest + data)
+        items, self._rest = parse(self._rest + data)
         for item in items:
             if self.transport is None:
                 return
@@ -194,7 +194,7 @@ class Gateway:
             metrics=self.metrics,
         )
         self.desk.heard = self.orders.heard
-        self.publisher.connected = self.desk.say_all
+        self.publisher.connected = self.desk.reconnected
         self.publisher.commanded = self.orders.take
         loop = asyncio.get_running_loop()
         server = await loop.create_server(

@@ -1,7 +1,7 @@
 """The gateway's connection to the broker: paho in a thread of its own, spoken to from the loop.
 
 While the broker is away paho keeps a bounded number of messages of QoS 1; what does not fit is
-dropped and counted. After a reconnect `connected` is called, to say all states anew.
+dropped and counted, and `missed` says so. `connected` is called after each connect.
 """
 
 import asyncio
@@ -44,6 +44,8 @@ class Publisher:
         self._here: set[str] = set()
         self._waiting: dict[int, Callable[[], None]] = {}
         self.up = False
+        self.missed = False
+        """Something was dropped that only a new telling of all states brings back."""
         v5 = settings.version == "5"
         self._client = client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -84,6 +86,7 @@ class Publisher:
         kept = said.rc == MQTTErrorCode.MQTT_ERR_NO_CONN and message.qos > 0
         ok = kept or said.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
         self._metrics.published.labels("sent" if ok else "dropped").inc()
+        self.missed |= not ok and message.qos > 0
         if ok and acknowledged is not None:
             self._waiting[said.mid] = acknowledged
         return ok

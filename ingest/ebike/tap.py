@@ -22,7 +22,7 @@ from ingest.ebike.metrics import Metrics
 from ingest.ebike.publisher import Publisher
 from pilewatch.clock import Clock, utc_now
 from pilewatch.dny.fields import ASK
-from pilewatch.dny.frames import Frame, Garbage, split
+from pilewatch.dny.frames import Frame, Garbage, parse
 from pilewatch.observability import serve_metrics, setup_logging
 from pilewatch.openfiles import allow_connections
 from pilewatch.settings import Settings
@@ -114,7 +114,7 @@ class Listener(threading.Thread):
         )
         publisher = Publisher(settings.mqtt, f"{client_id}-ebike-tap", metrics=self._metrics)
         desk = Desk(settings.ebike, keeper, publisher, clock=self._clock, metrics=self._metrics)
-        publisher.connected = desk.say_all
+        publisher.connected = desk.reconnected
         publisher.start()
         tasks = [self._loop.create_task(work()) for work in (keeper.run, desk.keep_publishing)]
         try:
@@ -140,14 +140,14 @@ def _understand(desk: Desk, piece: _Piece, metrics: Metrics) -> None:
     if not piece.data:
         desk.close(ears.line)
     elif piece.way == "up":
-        items, ears.up = split(ears.up + piece.data)
+        items, ears.up = parse(ears.up + piece.data)
         for item in items:
             if isinstance(item, Garbage):
                 metrics.bad.labels(item.why).inc(item.bytes)
             elif isinstance(item, Frame):
                 desk.hear(ears.line, item)
     else:
-        items, ears.down = split(ears.down + piece.data)
+        items, ears.down = parse(ears.down + piece.data)
         for item in items:
             if isinstance(item, Frame) and item.command == ASK:
                 device = desk.devices.get(item.physical_id)

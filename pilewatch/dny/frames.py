@@ -100,7 +100,7 @@ def read_frame(data: bytes) -> Frame:
     return Frame(physical_id, message_id, command, data[_FIXED.size : -2])
 
 
-def split(data: bytes) -> tuple[list[Item], bytes]:
+def parse(data: bytes) -> tuple[list[Item], bytes]:
     """What a stream holds so far, and the rest (under 256 bytes) that needs more to be known.
 
     Frames may stick together, be cut anywhere, and have anything between them. After a frame that

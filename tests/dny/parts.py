@@ -14,7 +14,7 @@ from ingest.ebike.gateway import Gateway
 from ingest.ebike.tap import Address, Tap
 from pilewatch.dny import fields
 from pilewatch.dny.fields import Fields
-from pilewatch.dny.frames import Frame, Item, build, split
+from pilewatch.dny.frames import Frame, Item, build, parse
 from pilewatch.settings import Database, Ebike, Mqtt, Settings
 
 COMMAND = {shape: command for command, shape in fields.FROM_DEVICE.items()}
@@ -112,7 +112,7 @@ class Modem:
                 return None
             if not data:
                 return None
-            found, self._rest = split(self._rest + data)
+            found, self._rest = parse(self._rest + data)
             self._items += found
         item = self._items.pop(0)
         assert isinstance(item, Frame)

@@ -17,8 +17,8 @@ from pilewatch.dny.frames import (
     Item,
     Link,
     build,
+    parse,
     read_frame,
-    split,
 )
 from tests.dny.conftest import SAMPLE, SAMPLES, frames, samples
 
@@ -29,7 +29,7 @@ def _in_pieces(data: bytes, cuts: list[int]) -> tuple[list[Item], bytes]:
     items: list[Item] = []
     rest, at = b"", 0
     for cut in [*sorted({c % (len(data) + 1) for c in cuts}), len(data)]:
-        found, rest = split(rest + data[at:cut])
+        found, rest = parse(rest + data[at:cut])
         assert len(rest) < 256
         items += found
         at = cut
@@ -49,7 +49,7 @@ def test_every_example_of_the_documents_is_read_and_built_again(
     frame = read_frame(data)
     assert frame.command == command
     assert build(frame) == data
-    assert split(data) == ([frame], b"")
+    assert parse(data) == ([frame], b"")
 
 
 def test_the_samples_claim_of_themselves_what_we_find() -> None:
@@ -74,7 +74,7 @@ def test_what_is_built_is_read_back(frame: Frame) -> None:
     st.lists(st.integers(0, 4000), max_size=12),
 )  # fmt: skip
 def test_it_does_not_matter_where_a_stream_is_cut(parts: list[bytes], cuts: list[int]) -> None:
-    whole, rest = split(b"".join(parts))
+    whole, rest = parse(b"".join(parts))
     pieces, rest_too = _in_pieces(b"".join(parts), cuts)
     assert _sense(pieces) == _sense(whole)
     assert rest == rest_too
@@ -92,7 +92,7 @@ def test_frames_that_stick_together_or_are_cut_all_come_out(
 @example(b"DNY" * 100)
 @example(b"8" * 19 + b"9" * 30)
 def test_no_bytes_stop_it(data: bytes) -> None:
-    items, rest = split(data)
+    items, rest = parse(data)
     assert len(rest) < 256
     for item in items:
         if isinstance(item, Frame):
@@ -103,14 +103,14 @@ def test_a_frame_behind_rubbish_a_bad_sum_and_a_bad_length_is_found() -> None:
     good = SAMPLE["heartbeat-2-ports"]
     bad_sum = good[:-1] + bytes([good[-1] ^ 1])
     bad_length = b"DNY\x03\x00" + good[5:]
-    items, rest = split(b"\x00\xffAT+OK\r\n" + bad_sum + bad_length + b"link" + good)
+    items, rest = parse(b"\x00\xffAT+OK\r\n" + bad_sum + bad_length + b"link" + good)
     assert rest == b""
     assert [i for i in items if not isinstance(i, Garbage)] == [Link(), read_frame(good)]
     assert {i.why for i in items if isinstance(i, Garbage)} == {"garbage", "checksum", "length"}
 
 
 def test_the_sim_card_s_number_and_the_keep_alive_are_told_apart() -> None:
-    items, rest = split(b"89860413161892009275link" + SAMPLE["time-request"] + b"link8986")
+    items, rest = parse(b"89860413161892009275link" + SAMPLE["time-request"] + b"link8986")
     assert items == [
         Iccid("89860413161892009275"), Link(), read_frame(SAMPLE["time-request"]), Link(),
     ]  # fmt: skip
