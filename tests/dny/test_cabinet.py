@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.dialect import decode
@@ -249,6 +249,7 @@ def test_a_signal_is_in_dbm_on_both_scales() -> None:
     assert (dbm(0), dbm(31), dbm(99), dbm(140), dbm(250)) == (-113, -51, None, -100, None)
 
 
+@settings(deadline=None)
 @given(st.lists(frames, max_size=20))
 def test_no_frames_stop_a_cabinet(heard: list[Frame]) -> None:
     cabinet = Cabinet(DEVICE)
@@ -301,6 +302,7 @@ def test_what_is_no_frame_is_refused_with_its_reason() -> None:
     assert decode(TOPIC, b"link", NOW).observations == []
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=300), frames.map(build)))
 def test_no_payload_brings_anything_but_observations_or_a_refusal(payload: bytes) -> None:
     try:

@@ -3,7 +3,7 @@
 import csv
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import fields as fields_of
 
@@ -58,11 +58,13 @@ def test_the_samples_claim_of_themselves_what_we_find() -> None:
             assert (row["length_field_ok"], row["checksum_ok"]) == ("True", "True")
 
 
+@settings(deadline=None)
 @given(frames)
 def test_what_is_built_is_read_back(frame: Frame) -> None:
     assert read_frame(build(frame)) == frame
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(
@@ -80,6 +82,7 @@ def test_it_does_not_matter_where_a_stream_is_cut(parts: list[bytes], cuts: list
     assert rest == rest_too
 
 
+@settings(deadline=None)
 @given(st.lists(frames, min_size=1, max_size=5), st.lists(st.integers(0, 1500), max_size=9))
 def test_frames_that_stick_together_or_are_cut_all_come_out(
     sent: list[Frame], cuts: list[int]
@@ -88,6 +91,7 @@ def test_frames_that_stick_together_or_are_cut_all_come_out(
     assert (items, rest) == (sent, b"")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=600))
 @example(b"DNY" * 100)
 @example(b"8" * 19 + b"9" * 30)
@@ -155,6 +159,7 @@ def _written(draw: st.DrawFn) -> tuple[int | None, Fields]:
     return command, shape(**values)
 
 
+@settings(deadline=None)
 @given(_written())
 def test_fields_are_read_back_as_they_were_written_at_every_firmware_s_length(
     made: tuple[int | None, Fields],
@@ -164,6 +169,7 @@ def test_fields_are_read_back_as_they_were_written_at_every_firmware_s_length(
     assert (said.read(data) if command is None else read_fields(command, data)) == said
 
 
+@settings(deadline=None)
 @given(st.integers(0, 255), st.binary(max_size=242))
 def test_no_data_brings_anything_but_fields_or_the_codec_s_own_error(
     command: int, data: bytes
