@@ -211,18 +211,15 @@ class Desk:
         if found.cancelled():
             return
         device.asked = False
-        known = found.result()
-        before, device.known = device.known, known
+        known, before = found.result(), device.known
+        if before is not None and before.charger != known.charger:
+            self._gone(device)  # under its old code
+        device.known = known
         if before is None:
             device.cabinet = replace(device.cabinet, held=known.held)
             early, device.early = device.early, []
             for frame, said, at, done in early:
                 self._take_in(device, frame, said, at, done)
-        elif before.charger != known.charger:
-            if before.charger is not None:
-                self._publisher.leave(before.charger)
-                self._here.pop(before.charger, None)
-            device.online, device.shown = False, {}
 
     # --- frames
 
