@@ -186,7 +186,14 @@ class Process:
         self.child = subprocess.Popen(
             [sys.executable, "-m", "deploy.command", "ebike-gateway"], env=environment
         )
+
+    def __enter__(self) -> "Process":
         wait_until(self._listens, 60)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.child.kill()
+        self.child.wait()
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
@@ -195,18 +202,16 @@ class Process:
 
 def test_kill_9_loses_no_answered_settlement_and_no_fire(url: str, mosquitto: Mosquitto) -> None:
     nobody = free_port()
-    first = Process(url, nobody)  # no broker: what is answered can only be in the database
-    modem = Modem(first.port)
-    modem.beat(0, 0)
-    assert modem.hear() is not None
-    modem.say(Alarm(kind=4))
-    modem.say(settlement())
-    assert (modem.hear() or Frame(0, 0, 0)).command == fields.SETTLEMENT
-    wait_until(lambda: ask(url, "SELECT code FROM ebike_held"))
-    first.child.kill()
-    first.child.wait()
-    with running(ingest_settings(url, mosquitto.port)):
-        second = Process(url, mosquitto.port)
+    with Process(url, nobody) as first:  # no broker: what is answered can only be in the database
+        modem = Modem(first.port)
+        modem.beat(0, 0)
+        assert modem.hear() is not None
+        modem.say(Alarm(kind=4))
+        modem.say(settlement())
+        assert (modem.hear() or Frame(0, 0, 0)).command == fields.SETTLEMENT
+        wait_until(lambda: ask(url, "SELECT code FROM ebike_held"))
+        first.child.kill()
+    with running(ingest_settings(url, mosquitto.port)), Process(url, mosquitto.port) as second:
         wait_until(lambda: ask(url, "SELECT session_id FROM charging_session"), 40)
         modem = Modem(second.port)
         modem.beat(0, 0)

@@ -177,7 +177,7 @@ def test_a_community_of_cabinets_runs_without_hardware_and_its_faults_become_inc
         live.inject("short-circuit", "D-E0001", 3)
         live.inject("tilt-impact", "D-E0002")
         wait_until(lambda: "short-circuit" in shown(url, "D-E0001")[2][1], 60)
-        wait_until(lambda: all("tilt-impact" in c for _, c in shown(url, "D-E0002")), 60)
+        wait_until(lambda: any("tilt-impact" in c for _, c in shown(url, "D-E0002")), 60)
         with connect(url, application="test") as db:
             engine = Engine(db, load_policy(None))
 
@@ -189,7 +189,7 @@ def test_a_community_of_cabinets_runs_without_hardware_and_its_faults_become_inc
 
             wait_until(lambda: {"short-circuit", "tilt-impact"} <= opened(), 60)
         falls = ask(url, "SELECT id FROM incident WHERE code = 'tilt-impact'")
-        assert len(falls) == 1, "sixteen ports, one fall"
+        assert len(falls) == 1
 
 
 def test_a_scenario_file_may_ask_for_the_protocol(tmp_path: Path) -> None:
