@@ -313,7 +313,8 @@ class Desk:
         changed = self._keeper.registry_changed
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._sweep.wait(), _SWEEP_S)
+                async with asyncio.timeout(_SWEEP_S):
+                    await self._sweep.wait()
             self._sweep.clear()
             if changed.is_set():
                 changed.clear()
