@@ -1,8 +1,6 @@
 """`pilewatch ebike-gateway`: the server that modems of e-bike cabinets connect to."""
 
 import asyncio
-import contextlib
-import signal
 import socket
 import time
 
@@ -16,6 +14,7 @@ from ingest.ebike.keeper import Keeper
 from ingest.ebike.metrics import Metrics
 from ingest.ebike.orders import Orders
 from ingest.ebike.publisher import Publisher
+from ingest.ebike.stopping import end, stop_on_signals
 from pilewatch.clock import Clock, utc_now
 from pilewatch.dny.fields import ASK, SETTLEMENT
 from pilewatch.dny.frames import Frame, Garbage, build, parse
@@ -214,10 +213,7 @@ class Gateway:
             server.close()
             for modem in list(self._modems):
                 modem.hang_up("stopped")
-            for task in tasks:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            await end(tasks)
             self.publisher.stop()
 
     async def _until_stopped(self, tasks: list["asyncio.Task[None]"]) -> None:
@@ -248,9 +244,7 @@ def run(settings: Settings) -> int:
 
     async def serve() -> None:
         gateway = Gateway(settings)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, gateway.stop.set)
+        stop_on_signals(gateway.stop)
         await gateway.run()
 
     try:

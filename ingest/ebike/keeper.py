@@ -136,7 +136,6 @@ class Keeper:
     async def _take(self) -> list[tuple[_Job, asyncio.Future[Any]]]:
         batch = []
         with contextlib.suppress(TimeoutError):
-            # Not wait_for, which in Python 3.11 may swallow the cancellation that ends us.
             async with asyncio.timeout(_LOOK_S):
                 batch.append(await self._jobs.get())
         while len(batch) < _AT_ONCE and not self._jobs.empty():

@@ -6,6 +6,7 @@ dropped and counted, and `missed` says so. `connected` is called after each conn
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,8 @@ class Publisher:
         self._loop = asyncio.get_running_loop()
         self._here: set[str] = set()
         self._waiting: dict[int, Callable[[], None]] = {}
+        self._acknowledged: deque[int] = deque()
+        self._told = False
         self.up = False
         self.missed = False
         """Something was dropped that only a new telling of all states brings back."""
@@ -58,7 +61,7 @@ class Publisher:
         client.reconnect_delay_set(1, 10)
         client.on_connect = lambda _c, _d, _f, reason, _p: self._tell(self._on_connect, reason)
         client.on_disconnect = lambda _c, _d, _f, reason, _p: self._tell(self._on_lost, reason)
-        client.on_publish = lambda _c, _d, mid, _r, _p: self._tell(self._on_publish, mid)
+        client.on_publish = lambda _c, _d, mid, _r, _p: self._note_acknowledged(mid)
         client.on_message = lambda _c, _d, m: self._tell(self._on_message, m.topic, m.payload)
 
     def start(self) -> None:
@@ -126,9 +129,19 @@ class Publisher:
         self.up = False
         self._metrics.broker_up.set(0)
 
-    def _on_publish(self, mid: int) -> None:
-        if (acknowledged := self._waiting.pop(mid, None)) is not None:
-            acknowledged()
+    def _note_acknowledged(self, mid: int) -> None:
+        """In paho's thread: one wake-up for many, since each fills the loop's own small pipe."""
+        self._acknowledged.append(mid)
+        if not self._told:
+            self._told = True
+            self._tell(self._take_acknowledged)
+
+    def _take_acknowledged(self) -> None:
+        self._told = False
+        while self._acknowledged:
+            acknowledged = self._waiting.pop(self._acknowledged.popleft(), None)
+            if acknowledged is not None:
+                acknowledged()
 
     def _on_message(self, topic: str, payload: bytes) -> None:
         parts = topic.split("/")

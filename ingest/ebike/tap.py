@@ -6,7 +6,6 @@ of its own behind a bounded queue: whatever it does or fails to do, bytes keep f
 
 import asyncio
 import contextlib
-import signal
 import socket
 import threading
 from collections import deque
@@ -20,6 +19,7 @@ from ingest.ebike.desk import Desk, Line
 from ingest.ebike.keeper import Keeper
 from ingest.ebike.metrics import Metrics
 from ingest.ebike.publisher import Publisher
+from ingest.ebike.stopping import end, stop_on_signals
 from pilewatch.clock import Clock, utc_now
 from pilewatch.dny.fields import ASK
 from pilewatch.dny.frames import Frame, Garbage, parse
@@ -128,10 +128,7 @@ class Listener(threading.Thread):
                     _understand(desk, piece, self._metrics)
                     await asyncio.sleep(0)
         finally:
-            for task in tasks:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            await end(tasks)
             publisher.stop()
 
 
@@ -253,9 +250,7 @@ def run(settings: Settings, listen: Address, upstream: Address) -> int:
 
     async def serve() -> None:
         tap = Tap(settings, listen, upstream)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, tap.stop.set)
+        stop_on_signals(tap.stop)
         await tap.run()
 
     try:
