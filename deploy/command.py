@@ -9,7 +9,18 @@ from typing import Any
 
 import psycopg
 
-from deploy import audit, benches, contacts, fieldwork, figures, openapi, people, register, trials
+from deploy import (
+    audit,
+    benches,
+    contacts,
+    ebike,
+    fieldwork,
+    figures,
+    openapi,
+    people,
+    register,
+    trials,
+)
 from deploy.ledger import add_ledger
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
@@ -62,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--speed", type=float, default=1.0)
     add("migrate", _migrate, "bring the database to this version")
     add("ingest", _ingest, "take in what chargers say over MQTT")
+    ebike.register(add)
     add("alerts", _alerts, "turn faults into incidents and tickets")
     add("api", _api, "answer people and programs over HTTP")
     document = add("openapi", openapi.run, "the API's OpenAPI document, for clients")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from ingest.dialects import ebike_dny
 from pilewatch import wire
 
 
@@ -34,6 +35,7 @@ class Dialect(NamedTuple):
 
 
 DIALECTS: tuple[Dialect, ...] = (
+    Dialect("ebike-dny", ebike_dny.SUBSCRIPTION, ebike_dny.speaks, ebike_dny.decode),
     Dialect(
         "native",
         wire.SUBSCRIPTION,

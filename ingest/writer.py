@@ -18,7 +18,7 @@ import structlog
 from ingest.batch import BatchBuilder, Message, Reading, read
 from ingest.metrics import Metrics
 from pilewatch.clock import Clock
-from pilewatch.model import Kind
+from pilewatch.model import Kind, Observation
 from pilewatch.store.observations import KnownCharger, ObservationStore, Written, microseconds
 from pilewatch.store.pool import Db, connect
 
@@ -249,7 +249,7 @@ class Writer:
         self._count(builder, written)
 
     def _look_up(self, store: ObservationStore, readings: list[Reading]) -> None:
-        codes = {said.charger for r in readings for said in r.observations[:1]}
+        codes = {said.charger for r in readings for said in r.observations}
         now = time.monotonic()
         asked = [
             code
@@ -264,21 +264,29 @@ class Writer:
             self._unknown.update({code: now for code in asked if code not in found})
 
     def _fresh(self, store: ObservationStore, readings: list[Reading]) -> list[Reading]:
-        """Without redelivered messages that are stored already but carry no time of their own."""
-        candidates = []
+        """Without what came again, is stored already and carries no time of its own: whole messages
+        that the broker redelivered, and single words that their dialect knows to be repeated."""
+        doubtful: list[tuple[int, Observation]] = []
         for place, reading in enumerate(readings):
-            if reading.message.redelivered and reading.observations:
-                said = reading.observations[0]
-                charger = self._known.get(said.charger)
-                if said.digest is not None and charger is not None and said.kind != Kind.CONFIRM:
-                    candidates.append(
-                        (place, charger.id, said.connector, int(said.kind), said.digest)
-                    )
+            again = reading.message.redelivered
+            first = reading.observations[:1] if again else reading.observations
+            doubtful += [(place, o) for o in first if again or o.redelivered]
+        candidates = []
+        for number, (_, said) in enumerate(doubtful):
+            charger = self._known.get(said.charger)
+            if said.digest is not None and charger is not None and said.kind != Kind.CONFIRM:
+                candidates.append((number, charger.id, said.connector, int(said.kind), said.digest))
         if not candidates:
             return readings
-        repeated = store.find_repeated(candidates, self._clock())
+        repeated = [doubtful[number] for number in store.find_repeated(candidates, self._clock())]
         self._metrics.messages.labels("duplicate").inc(len(repeated))
-        return [r for place, r in enumerate(readings) if place not in repeated]
+        whole = {place for place, _ in repeated if readings[place].message.redelivered}
+        single = {id(said) for _, said in repeated}
+        return [
+            r._replace(observations=[o for o in r.observations if id(o) not in single])
+            for place, r in enumerate(readings)
+            if place not in whole
+        ]
 
     def _count(self, builder: BatchBuilder, written: Written) -> None:
         metrics = self._metrics

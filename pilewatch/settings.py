@@ -73,6 +73,20 @@ class Ingest(_Section):
     quarantine_days: int = Field(default=30, ge=1)
 
 
+class Ebike(_Section):
+    """The gateway and the tap of e-bike cabinets, see docs/dialects/ebike-dny.md. A modem that says
+    nothing for `idle_s` is gone; what it sends itself after 30 s of silence counts. `heartbeat_s`
+    is what devices are set to; an alarm that is never repeated counts for `alarm_hours`."""
+
+    host: str = "0.0.0.0"  # noqa: S104
+    port: int = Field(default=7054, ge=0, le=65535)
+    max_connections: int = Field(default=6000, ge=1)
+    idle_s: float = Field(default=120, gt=0, le=86400)
+    heartbeat_s: int = Field(default=180, ge=1, le=86400)
+    alarm_hours: float = Field(default=24, gt=0, le=8760)
+    settlement_days: int = Field(default=30, ge=1)
+
+
 class Alerts(_Section):
     """The engine and the outbox. `notify_file` names who is told, see docs/notifications.md;
     without it and `webhook_url` notifications are only logged. What people subscribe by the API
@@ -211,6 +225,7 @@ class Settings(BaseSettings):
     database: Database = Database()
     mqtt: Mqtt = Mqtt()
     ingest: Ingest = Ingest()
+    ebike: Ebike = Ebike()
     alerts: Alerts = Alerts()
     api: Api = Api()
     residents: Residents = Residents()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from pilewatch.store import queries
@@ -37,7 +38,14 @@ def load_registry(db: Db, path: Path) -> Loaded:
     What the database has and the file lacks stays as it is; a connector beyond a charger's
     list becomes inactive.
     """
-    return write_registry(db, read_registry(path))
+    registry = read_registry(path)
+    try:
+        return write_registry(db, registry)
+    except UniqueViolation as error:
+        detail = error.diag.message_detail or str(error)
+        raise BadRegistry(
+            [f"{path}: a device belongs to something that the file lacks: {detail}"]
+        ) from error
 
 
 def write_registry(db: Db, registry: Registry) -> Loaded:

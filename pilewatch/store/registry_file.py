@@ -81,9 +81,10 @@ class Site(_Row):
 
 
 class Gateway(_Row):
-    """A modem or concentrator that several chargers of a site share."""
+    """A modem or concentrator that several chargers of a site share. `device` as a charger's."""
 
     site: Code
+    device: Code | None = None
 
 
 Number = Annotated[int, Meta(ge=1, le=999)]
@@ -102,7 +103,11 @@ class Plug(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Charger(_Row):
-    """One pile or cabinet; `code` is the id it publishes under; `connectors` count or list."""
+    """One pile or cabinet; `code` is the id it publishes under; `connectors` count or list.
+
+    `device` is what its own protocol calls it, where that is not MQTT: `dny-` and the number under
+    the QR code of an e-bike cabinet.
+    """
 
     site: Code
     kind: Literal["ebike", "car"]
@@ -118,6 +123,7 @@ class Charger(_Row):
     max_voltage_v: Volts | None = None
     max_current_a: Amperes | None = None
     active: bool = True
+    device: Code | None = None
 
     def plugs(self) -> list[Plug]:
         """Its connectors, one by one."""
@@ -179,6 +185,7 @@ COLUMNS = {
     "postal_code": ("sites", "postal_code"),
     "opening_hours": ("sites", "opening_hours"),
     "gateway": ("gateways", "code"),
+    "gateway_device": ("gateways", "device"),
     "charger": ("chargers", "code"),
     "kind": ("chargers", "kind"),
     "label": ("chargers", "label"),
@@ -189,6 +196,7 @@ COLUMNS = {
     "installed_on": ("chargers", "installed_on"),
     **{name: ("chargers", name) for name in EQUIPMENT},
     "active": ("chargers", "active"),
+    "device": ("chargers", "device"),
 }
 """CSV and XLSX: one line a charger; column -> (section, key)."""
 
@@ -405,6 +413,7 @@ class _Reader:
             self._check_opening_hours(site)
         for charger in self.registry.chargers.values():
             self._check_charger(charger)
+        self._check_devices()
         if self.problems:
             raise BadRegistry(sorted(self.problems, key=_line_of))
         return self.registry
@@ -417,6 +426,18 @@ class _Reader:
                 self.lines[section, code],
                 f"{section} {code!r}: {key} {value!r} is not among the file's {target}",
             )
+
+    def _check_devices(self) -> None:
+        """Two things that are one device could not be told apart."""
+        first: dict[str, str] = {}
+        for section in ("gateways", "chargers"):
+            for code, row in getattr(self.registry, section).items():
+                if row.device is not None and first.setdefault(row.device, code) != code:
+                    self.problem(
+                        self.lines[section, code],
+                        f"{section} {code!r}: device {row.device!r} is already that of "
+                        f"{first[row.device]!r}",
+                    )
 
     def _check_timezone(self, area: Area) -> None:
         try:

@@ -33,12 +33,14 @@ COPY staged_meter FROM STDIN (FORMAT binary);
 COPY staged_charger FROM STDIN (FORMAT binary);
 
 -- name: find_chargers
-SELECT c.code, c.id, coalesce(jsonb_object_agg(n.number, n.id) FILTER (WHERE n.id IS NOT NULL), '{}')
+-- By the id that it publishes under, or by what its own protocol calls it.
+SELECT a.name AS code, c.id,
+       coalesce(jsonb_object_agg(n.number, n.id) FILTER (WHERE n.id IS NOT NULL), '{}')
        AS connectors
-FROM charger c
+FROM unnest(%(codes)s::text[]) AS a(name)
+JOIN charger c ON c.active AND (c.code = a.name OR c.device = a.name)
 LEFT JOIN connector n ON n.charger_id = c.id AND n.active
-WHERE c.code = ANY(%(codes)s) AND c.active
-GROUP BY c.code, c.id;
+GROUP BY a.name, c.id;
 
 -- name: ensure_charger_states
 INSERT INTO charger_state (charger_id)
@@ -316,7 +318,8 @@ SELECT * FROM unnest(%(received_at)s::timestamptz[], %(topic)s::text[], %(payloa
 -- name: take_kept
 -- Messages of chargers that were unknown and no longer are, marked as replayed. The oldest first.
 WITH due AS (
-    SELECT k.id FROM quarantine k JOIN charger c ON c.code = k.charger_code AND c.active
+    SELECT k.id FROM quarantine k
+    JOIN charger c ON c.active AND (c.code = k.charger_code OR c.device = k.charger_code)
     WHERE k.replayed_at IS NULL AND k.size = octet_length(k.payload)
       AND k.reason LIKE 'charger %% is not registered%%'
     ORDER BY k.id LIMIT %(limit)s
@@ -328,7 +331,8 @@ WITH due AS (
 SELECT topic, payload, received_at FROM marked ORDER BY id;
 
 -- name: forget_known_chargers
-DELETE FROM unknown_charger u USING charger c WHERE c.code = u.code AND c.active;
+DELETE FROM unknown_charger u USING charger c
+WHERE c.active AND (c.code = u.code OR c.device = u.code);
 
 -- name: note_unknown_chargers
 INSERT INTO unknown_charger AS t (code, first_seen_at, last_seen_at, messages)

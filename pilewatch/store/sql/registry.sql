@@ -50,30 +50,32 @@ WHERE (t.grid_id, t.company_id, t.name, t.address, t.latitude, t.longitude, t.re
 RETURNING (xmax = 0) AS added;
 
 -- name: write_gateway
-INSERT INTO gateway AS t (code, site_id)
-SELECT r.code, s.id
-FROM jsonb_to_recordset(%(rows)s) AS r(code text, site text)
+INSERT INTO gateway AS t (code, site_id, device)
+SELECT r.code, s.id, r.device
+FROM jsonb_to_recordset(%(rows)s) AS r(code text, site text, device text)
 JOIN site s ON s.code = r.site
-ON CONFLICT (code) DO UPDATE SET site_id = excluded.site_id
-WHERE t.site_id IS DISTINCT FROM excluded.site_id
+ON CONFLICT (code) DO UPDATE SET site_id = excluded.site_id, device = excluded.device
+WHERE (t.site_id, t.device) IS DISTINCT FROM (excluded.site_id, excluded.device)
 RETURNING (xmax = 0) AS added;
 
 -- name: write_charger
 INSERT INTO charger AS t
-    (code, site_id, gateway_id, kind, label, vendor, model, active, installed_on)
-SELECT r.code, s.id, g.id, r.kind, r.label, r.vendor, r.model, r.active, r.installed_on
+    (code, site_id, gateway_id, kind, label, vendor, model, active, installed_on, device)
+SELECT r.code, s.id, g.id, r.kind, r.label, r.vendor, r.model, r.active, r.installed_on, r.device
 FROM jsonb_to_recordset(%(rows)s) AS r(
     code text, site text, gateway text, kind text, label text, vendor text, model text,
-    active boolean, installed_on date)
+    active boolean, installed_on date, device text)
 JOIN site s ON s.code = r.site
 LEFT JOIN gateway g ON g.code = r.gateway
 ON CONFLICT (code) DO UPDATE SET
     site_id = excluded.site_id, gateway_id = excluded.gateway_id, kind = excluded.kind,
     label = excluded.label, vendor = excluded.vendor, model = excluded.model,
-    active = excluded.active, installed_on = excluded.installed_on
-WHERE (t.site_id, t.gateway_id, t.kind, t.label, t.vendor, t.model, t.active, t.installed_on)
+    active = excluded.active, installed_on = excluded.installed_on, device = excluded.device
+WHERE (t.site_id, t.gateway_id, t.kind, t.label, t.vendor, t.model, t.active, t.installed_on,
+       t.device)
     IS DISTINCT FROM (excluded.site_id, excluded.gateway_id, excluded.kind, excluded.label,
-                      excluded.vendor, excluded.model, excluded.active, excluded.installed_on)
+                      excluded.vendor, excluded.model, excluded.active, excluded.installed_on,
+                      excluded.device)
 RETURNING (xmax = 0) AS added;
 
 -- name: write_connector
@@ -136,11 +138,12 @@ FROM site s JOIN grid g ON g.id = s.grid_id LEFT JOIN company c ON c.id = s.comp
 ORDER BY s.code;
 
 -- name: read_gateways
-SELECT w.code, s.code AS site FROM gateway w JOIN site s ON s.id = w.site_id ORDER BY w.code;
+SELECT w.code, s.code AS site, w.device
+FROM gateway w JOIN site s ON s.id = w.site_id ORDER BY w.code;
 
 -- name: read_chargers
 SELECT c.code, s.code AS site, w.code AS gateway, c.kind, c.label, c.vendor, c.model, c.active,
-       c.installed_on
+       c.installed_on, c.device
 FROM charger c JOIN site s ON s.id = c.site_id LEFT JOIN gateway w ON w.id = c.gateway_id
 ORDER BY c.code;
 

@@ -1,0 +1,1 @@
+"""One module for each make; `ingest/dialect.py` knows them all."""
