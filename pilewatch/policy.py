@@ -190,12 +190,16 @@ class Demand(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Firmware(Struct, frozen=True, forbid_unknown_fields=True):
-    """When an update broke sessions: `broken` of them at least, and more than `share`."""
+    """When an update broke sessions: `broken` of them at least, and more than `share`.
+
+    It is over after `well` good ones in a row, if mere `luck` has not so often that many.
+    """
 
     broken: Annotated[int, Meta(ge=2)] = 4
     broken_s: Annotated[float, Meta(gt=0)] = 360
     share: Share = 0.35
     well: Annotated[int, Meta(ge=2)] = 6
+    luck: Share = 0.001
 
 
 class SelfRepair(Struct, frozen=True, forbid_unknown_fields=True):

@@ -248,7 +248,6 @@ class Connector:
 
     def advance(self, now: float) -> None:
         """Let register and temperature run to `now`, then see what flows from here on."""
-        world = self.charger.world
         lapse = now - self.since
         flow = self._flow(now)
         if lapse > 0:
@@ -263,7 +262,7 @@ class Connector:
         self.amps = flow.watts / flow.volts if flow.volts > 20 else 0.0
 
     def _warm(self, now: float, lapse: float, flow: Flow) -> None:
-        """Follow air and heat with a lag, exactly where air changes evenly, however seldom asked."""
+        """Follow air and heat with a lag: right however seldom it is asked."""
         sky, heat = self.charger.world.sky, flow.kelvin_per_a2 * self.amps**2 + flow.extra_c
         air, before = sky.celsius(now), sky.celsius(self.since)
         behind = (air - before) / lapse * flow.lag_s

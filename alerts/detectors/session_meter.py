@@ -66,6 +66,11 @@ class Metered:
         return abs((self.rise_wh or 0.0) - power) / power if power > 0 else 0.0
 
     @property
+    def surged(self) -> bool:
+        """More flowed than the port can give: a short circuit, shorter than between two values."""
+        return self.max_power_w is not None and (self.peak_w or 0.0) > 1.5 * self.max_power_w
+
+    @property
     def heat(self) -> float:
         """The mean of the current's square, A²."""
         return self.mean_a2 or 0.0
@@ -120,7 +125,7 @@ def _meter(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> It
         yield _found("meter-failure", last, at, {**said, "frozen": True})
     elif last.falls >= rule.falls:
         yield _found("meter-backwards", last, at, {**said, "falls": last.falls})
-    elif last.integral_wh and last.mismatch > rule.mismatch:
+    elif last.integral_wh and last.mismatch > rule.mismatch and not last.surged:
         yield from _mismatch(sessions, at, rule)
     elif last.integral_wh:
         yield _gone("meter-failure", last, at)
@@ -133,7 +138,7 @@ def _mismatch(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) ->
     """
     register, power = 0.0, 0.0
     for session in sessions:
-        if session.outdated or not session.steady or not session.integral_wh:
+        if session.outdated or not session.steady or not session.integral_wh or session.surged:
             continue
         register += session.rise_wh or 0.0
         power += session.integral_wh

@@ -1,7 +1,6 @@
 """The pages of operators and repairers over a real database, without a script."""
 
 import re
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest

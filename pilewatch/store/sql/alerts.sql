@@ -330,9 +330,10 @@ ORDER BY n.id, m.ended_at DESC, m.session_id;
 -- name: unused_connectors
 -- One slice of the ports: those that say they are available and have rested for long, with their
 -- own and their neighbours' sessions before and since (neighbours: same kind, same grid). What was
--- found to be right by a repair's proof begins anew; a charger with a wrong clock tells wrong times.
+-- found to be right by a repair's proof begins anew; a charger with a wrong clock tells wrong times;
+-- while something else was known to be wrong here, people went to the neighbours for that.
 WITH resting AS (
-    SELECT s.connector_id, s.charger_id, c.kind, p.grid_id, used.at AS last_used_at,
+    SELECT s.connector_id, s.charger_id, c.kind, c.site_id, p.grid_id, used.at AS last_used_at,
            greatest(used.at, repaired_at(s.connector_id)) AS since
     FROM connector_state s
     JOIN charger c ON c.id = s.charger_id AND c.active
@@ -369,6 +370,13 @@ CROSS JOIN LATERAL (
     JOIN charging_session t ON t.connector_id = n.id
         AND t.ended_at > r.last_used_at - %(history_s)s * interval '1 second'
     WHERE p.grid_id = r.grid_id
+      AND NOT EXISTS (
+        SELECT FROM incident i
+        WHERE i.opened_at IS NOT NULL AND t.ended_at BETWEEN i.started_at
+                                      AND coalesce(i.ended_at, 'infinity')
+          AND (i.charger_id = r.charger_id
+               AND (i.connector_id IS NULL OR i.connector_id = r.connector_id)
+            OR i.charger_id IS NULL AND i.site_id = r.site_id))
 ) near
 -- The neighbours are counted only for those whose own habit makes them suspect already.
 WHERE own.sessions >= %(known_sessions)s
