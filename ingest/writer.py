@@ -16,6 +16,7 @@ import psycopg
 import structlog
 
 from ingest.batch import BatchBuilder, Message, Reading, read
+from ingest.dialects.registry import Dialects
 from ingest.metrics import Metrics
 from pilewatch.clock import Clock
 from pilewatch.model import Kind
@@ -64,6 +65,7 @@ class Writer:
         url: str,
         *,
         client_id: str,
+        dialects: Dialects,
         clock: Clock,
         metrics: Metrics,
         retention_days: int,
@@ -73,6 +75,7 @@ class Writer:
     ):
         self._url = url
         self._client_id = client_id
+        self._dialects = dialects
         self.listening_since: datetime | None = None
         """Set by the link while it is subscribed."""
         self._database_since: datetime | None = None
@@ -184,7 +187,7 @@ class Writer:
 
     def _write(self, messages: Sequence[Message]) -> None:
         """Commit these messages; one that the database cannot take is isolated and refused."""
-        readings = [read(message) for message in messages]
+        readings = [read(message, self._dialects) for message in messages]
         self._write_readings(readings)
         if self._store is not None:
             self._show_listening(self._store)
@@ -218,7 +221,7 @@ class Writer:
         self._count(builder, written)
 
     def _look_up(self, store: ObservationStore, readings: list[Reading]) -> None:
-        codes = {said.charger for r in readings for said in r.observations[:1]}
+        codes = {said.charger for r in readings for said in r.observations}
         now = time.monotonic()
         asked = [
             code
