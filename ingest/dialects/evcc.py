@@ -18,6 +18,12 @@ _MEASURES = {
 }
 _IDLE = frozenset({Status.AVAILABLE, Status.UNKNOWN, Status.UNAVAILABLE})
 _CHARGING = frozenset({Status.CHARGING})
+_MEANINGS = {
+    ("charging", True): (Status.CHARGING, None),
+    ("charging", False): (Status.SUSPENDED, _CHARGING),
+    ("connected", True): (Status.PREPARING, _IDLE),
+    ("connected", False): (Status.AVAILABLE, None),
+}
 _HEARTBEAT_S = 60
 
 
@@ -33,21 +39,21 @@ def evcc(bases: tuple[str, ...] = BASES) -> Make:
 
 def _read(heard: Heard) -> list[Observation]:
     if heard.path == "status":
-        return heard.online(online=heard.flag(), vendor="evcc", heartbeatS=_HEARTBEAT_S)
+        return heard.online(heard.flag(), vendor="evcc", heartbeatS=_HEARTBEAT_S)
     if heard.path == "updated":
-        return heard.heartbeat(confirms_all=True)
+        return heard.heartbeat(True)
     number = heard.names["connector"]
     if not (number.isascii() and number.isdigit() and 1 <= int(number[:4]) <= 999):
         raise BadMessage(f"loadpoint {number[:20]!r}; right would be 1 to 999")
-    connector, key = int(number), heard.path.split("/", 2)[2]
-    if key == "charging":
-        if heard.flag():
-            return [heard.status(Status.CHARGING, connector)]
-        return [heard.status(Status.SUSPENDED, connector, only_from=_CHARGING)]
-    if key == "connected":
-        if heard.flag():
-            return [heard.status(Status.PREPARING, connector, only_from=_IDLE)]
-        return [heard.status(Status.AVAILABLE, connector)]
-    value = heard.number()
-    measure, scale = _MEASURES[key]
-    return [] if value is None else heard.meter(connector, **{measure: round(value * scale, 6)})
+    return _loadpoint(heard, int(number), heard.path.split("/", 2)[2])
+
+
+def _loadpoint(heard: Heard, connector: int, key: str) -> list[Observation]:
+    if key in _MEASURES:
+        value, (measure, scale) = heard.number(), _MEASURES[key]
+        if value is None:
+            return []
+        return heard.meter(connector, **{measure: round(value * scale, 6)})
+    yes = heard.flag()
+    status, only_from = _MEANINGS[key, yes]
+    return [heard.status(status, connector, only_from=only_from)]

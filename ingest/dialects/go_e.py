@@ -39,7 +39,6 @@ _LOCK_FAILED = (2, 4)
 _LIVE_V = 50.0
 """Below it a phase is not connected."""
 _HEARTBEAT_S = 120
-_KEYS = ("car", "err", "cus", "nrg", "eto", "tma", "rbt", "rssi", "fwv", "online")
 
 
 def go_e(bases: tuple[str, ...] = BASES) -> Make:
@@ -48,34 +47,11 @@ def go_e(bases: tuple[str, ...] = BASES) -> Make:
 
 
 def _read(heard: Heard) -> list[Observation]:
-    key = heard.path
-    if key not in _KEYS:
+    read = _READERS.get(heard.path)
+    if read is None:
         return []
     value = heard.json()
-    if key == "car":
-        return _car(heard, value)
-    if value is None:
-        return []
-    if key in ("err", "cus"):
-        return [heard.status(errors=_errors(key, _whole(value, key)), source=key)]
-    if key == "nrg":
-        return _energy(heard, value)
-    if key == "tma":
-        temperatures = _numbers(value, key, 1)
-        return heard.meter(temperature_c=max(temperatures))
-    if key == "fwv":
-        return _firmware(heard, value)
-    if key == "online":
-        if not isinstance(value, bool):
-            raise BadMessage("online: right would be true or false")
-        return heard.online(online=value, heartbeatS=_HEARTBEAT_S)
-    number = finite(_number(value, key), key)
-    if key == "eto":
-        return heard.meter(energy_wh=number)
-    # It tells each change at once, so a sign of life confirms what it said last.
-    if key == "rbt":
-        return heard.heartbeat(confirms_all=True, uptimeS=number / 1000)
-    return heard.heartbeat(confirms_all=True, rssiDbm=number)
+    return [] if value is None and heard.path != "car" else read(heard, value)
 
 
 def _car(heard: Heard, value: Any) -> list[Observation]:
@@ -85,10 +61,16 @@ def _car(heard: Heard, value: Any) -> list[Observation]:
     return [heard.status(_CARS[car])]
 
 
-def _errors(key: str, value: int) -> tuple[Any, ...]:
-    if key == "cus":
-        return (fault("connector-lock", f"cus {value}", key),) if value in _LOCK_FAILED else ()
-    return (fault(_FAULTS.get(value), f"err {value}", key),) if value else ()
+def _err(heard: Heard, value: Any) -> list[Observation]:
+    err = _whole(value, "err")
+    errors = (fault(_FAULTS.get(err), f"err {err}", "err"),) if err else ()
+    return [heard.status(errors=errors, source="err")]
+
+
+def _lock(heard: Heard, value: Any) -> list[Observation]:
+    cus = _whole(value, "cus")
+    errors = (fault("connector-lock", f"cus {cus}", "cus"),) if cus in _LOCK_FAILED else ()
+    return [heard.status(errors=errors, source="cus")]
 
 
 def _energy(heard: Heard, value: Any) -> list[Observation]:
@@ -102,10 +84,47 @@ def _energy(heard: Heard, value: Any) -> list[Observation]:
     )
 
 
+def _total(heard: Heard, value: Any) -> list[Observation]:
+    return heard.meter(energy_wh=_number(value, "eto"))
+
+
+def _temperatures(heard: Heard, value: Any) -> list[Observation]:
+    return heard.meter(temperature_c=max(_numbers(value, "tma", 1)))
+
+
+# It tells each change at once, so a sign of life confirms what it said last.
+def _booted(heard: Heard, value: Any) -> list[Observation]:
+    return heard.heartbeat(True, uptimeS=_number(value, "rbt") / 1000)
+
+
+def _signal(heard: Heard, value: Any) -> list[Observation]:
+    return heard.heartbeat(True, rssiDbm=_number(value, "rssi"))
+
+
+def _online(heard: Heard, value: Any) -> list[Observation]:
+    if not isinstance(value, bool):
+        raise BadMessage("online: right would be true or false")
+    return heard.online(value, heartbeatS=_HEARTBEAT_S)
+
+
 def _firmware(heard: Heard, value: Any) -> list[Observation]:
     if not isinstance(value, str) or len(value) > 200 or "\0" in value:
         raise BadMessage("fwv: right would be a text of at most 200 characters")
     return heard.online(firmware=value, vendor="go-e", heartbeatS=_HEARTBEAT_S)
+
+
+_READERS = {
+    "car": _car,
+    "err": _err,
+    "cus": _lock,
+    "nrg": _energy,
+    "eto": _total,
+    "tma": _temperatures,
+    "rbt": _booted,
+    "rssi": _signal,
+    "online": _online,
+    "fwv": _firmware,
+}
 
 
 def _whole(value: Any, key: str) -> int:

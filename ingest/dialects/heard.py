@@ -115,7 +115,7 @@ class Heard(NamedTuple):
             only_from=only_from,
         )
 
-    def meter(self, connector: int = 1, **values: float | None) -> list[Observation]:
+    def meter(self, connector: int = 1, /, **values: float | None) -> list[Observation]:
         """Metered values, named as in `Observation`; none where there is no value at all."""
         known = {
             name: within(name, value, self.path)
@@ -134,16 +134,22 @@ class Heard(NamedTuple):
                 replayed=self.replayed,
                 redelivered=self.redelivered,
                 digest=self.digest(),
-                **known,
+                energy_wh=known.get("energy_wh"),
+                power_w=known.get("power_w"),
+                voltage_v=known.get("voltage_v"),
+                current_a=known.get("current_a"),
+                temperature_c=known.get("temperature_c"),
+                soc=known.get("soc"),
+                residual_current_ma=known.get("residual_current_ma"),
             )
         ]
 
-    def online(self, *, online: bool = True, **told: str | int | None) -> list[Observation]:
+    def online(self, online: bool = True, /, **told: str | int | None) -> list[Observation]:
         """The charger's word, or its last will."""
         return [self._said(Kind.ONLINE if online else Kind.OFFLINE, told if online else None)]
 
     def heartbeat(
-        self, *, confirms_all: bool = False, **told: str | int | float | None
+        self, confirms_all: bool = False, /, **told: str | int | float | None
     ) -> list[Observation]:
         """A sign of life. It confirms all ports where a make tells each change at once."""
         said = self._said(Kind.HEARTBEAT, told)

@@ -60,18 +60,17 @@ def _read(heard: Heard) -> list[Observation]:
     if field == "state":
         return _state(heard)
     value = heard.number()
-    if value is None:
-        return []
+    return [] if value is None else _value(heard, field, value)
+
+
+def _value(heard: Heard, field: str, value: float) -> list[Observation]:
     if field in _MEASURES:
         name, scale = _MEASURES[field]
         return heard.meter(**{name: round(value * scale, 6)})
     if field == "vehicle":
         return [_vehicle(heard, present=bool(value))]
-    if field == "srssi":
-        return heard.heartbeat(rssiDbm=value)
-    if field == "uptime":
-        return heard.heartbeat(uptimeS=value)
-    return heard.heartbeat(**{field: value})
+    told = {"srssi": "rssiDbm", "uptime": "uptimeS"}.get(field, field)
+    return heard.heartbeat(**{told: value})
 
 
 def _state(heard: Heard) -> list[Observation]:
@@ -107,4 +106,4 @@ def _announced(heard: Heard) -> list[Observation]:
             f"announce: state {said.state[:40]!r}; right would be connected or disconnected"
         )
     told = heard._replace(charger=said.name)
-    return told.online(online=said.state == "connected", vendor="OpenEVSE", heartbeatS=_HEARTBEAT_S)
+    return told.online(said.state == "connected", vendor="OpenEVSE", heartbeatS=_HEARTBEAT_S)

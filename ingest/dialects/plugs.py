@@ -89,9 +89,7 @@ class Plugs:
 
     def _gen2(self, heard: Heard) -> list[Observation]:
         if heard.path == "online":
-            return heard.online(
-                online=heard.flag(), vendor="Shelly", heartbeatS=_SHELLY_HEARTBEAT_S
-            )
+            return heard.online(heard.flag(), vendor="Shelly", heartbeatS=_SHELLY_HEARTBEAT_S)
         said = _read(heard, _Switch)
         connector = _switch(heard)
         errors = tuple(fault(_FAULTS.get(e), e) for e in said.errors[:32])
@@ -118,25 +116,25 @@ class Plugs:
 
     def _gen1(self, heard: Heard) -> list[Observation]:
         name = heard.path
+        if "/" in name:
+            return self._gen1_switch(heard, _switch(heard))
         if name == "online":
-            return heard.online(
-                online=heard.flag(), vendor="Shelly", heartbeatS=_SHELLY_HEARTBEAT_S
-            )
+            return heard.online(heard.flag(), vendor="Shelly", heartbeatS=_SHELLY_HEARTBEAT_S)
         if name == "temperature":
             return heard.meter(temperature_c=heard.number())
-        if name == "overtemperature":
-            hot = (fault("over-temperature", "overtemperature 1", name),)
-            if heard.flag():
-                return [heard.status(Status.FAULTED, 0, errors=hot, source=name)]
-            return [heard.status(connector=0, errors=(), source=name)]
-        connector = _switch(heard)
-        if name.endswith("/power"):
+        hot = (fault("over-temperature", "overtemperature 1", name),)
+        if heard.flag():
+            return [heard.status(Status.FAULTED, 0, errors=hot, source=name)]
+        return [heard.status(connector=0, errors=(), source=name)]
+
+    def _gen1_switch(self, heard: Heard, connector: int) -> list[Observation]:
+        if heard.path.endswith("/power"):
             watts = heard.number()
             return [
                 *self._by_power(heard, connector, watts),
                 *heard.meter(connector, power_w=watts),
             ]
-        if name.endswith("/energy"):
+        if heard.path.endswith("/energy"):
             minutes = heard.number()  # watt-minutes
             return heard.meter(connector, energy_wh=None if minutes is None else minutes / 60)
         return [_relay(heard, connector)]
@@ -146,7 +144,7 @@ class Plugs:
     def _tasmota(self, heard: Heard) -> list[Observation]:
         if heard.path == "LWT":
             promised = _TASMOTA_HEARTBEAT_S
-            return heard.online(online=heard.flag(), heartbeatS=promised, meterS=promised)
+            return heard.online(heard.flag(), heartbeatS=promised, meterS=promised)
         if heard.path == "STATE":
             return _tasmota_state(heard)
         energy = _read(heard, _Sensor).energy

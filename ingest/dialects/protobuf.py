@@ -27,7 +27,7 @@ class Metric(NamedTuple):
 
 def metrics(payload: bytes) -> list[Metric]:
     """The metrics of a Sparkplug B payload. Raises `BadMessage`."""
-    found = []
+    found: list[Metric] = []
     for number, kind, value in _fields(payload):
         if number == 2 and kind == _BYTES:
             if len(found) >= MAX_METRICS:

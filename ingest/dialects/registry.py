@@ -1,4 +1,4 @@
-"""Every dialect by its name, which of them an ingester speaks, and the way of a topic to its own."""
+"""Every dialect by name, which of them an ingester speaks, and which topic is whose."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -137,11 +137,10 @@ def choose(settings: Ingest) -> Dialects:
     known = _known(settings)
     wanted = known.keys() if settings.dialects is None else settings.dialects
     for name in (*wanted, *settings.bases):
-        if name not in known:
-            if name != NATIVE:
-                raise BadSettings(
-                    f"ingest: there is no dialect {name!r}; right would be {', '.join(known)}"
-                )
+        if name not in known and name != NATIVE:
+            raise BadSettings(
+                f"ingest: there is no dialect {name!r}; right would be {', '.join(known)}"
+            )
     try:
         makes = [
             known[name].build(settings.bases.get(name, known[name].bases))

@@ -19,10 +19,6 @@ _STATES = {
     "Activate": Status.PREPARING,
     "Charging Stopped": Status.SUSPENDED,
     "Stop Charging": Status.SUSPENDED,
-    "Modem Setup": Status.PREPARING,
-    "Modem Request": Status.PREPARING,
-    "Modem Done": Status.PREPARING,
-    "Modem Denied": Status.PREPARING,
     "NOSTATE": Status.UNKNOWN,
 }
 _NO_FAULTS = ("None", "", "No Power Available")
@@ -40,12 +36,13 @@ _MEASURES = {
     "EVImportActiveEnergy": ("energy_wh", 1.0),
     "ESPTemp": ("temperature_c", 1.0),
 }
+_LIFE = {"ESPUptime": "uptimeS", "WiFiRSSI": "rssiDbm"}
 _HEARTBEAT_S = 60
 
 
 def smartevse(bases: tuple[str, ...] = BASES) -> Make:
     """The dialect of chargers below these bases."""
-    topics = ("connected", "State", "Error", "ESPUptime", "WiFiRSSI", *_MEASURES)
+    topics = ("connected", "State", "Error", *_LIFE, *_MEASURES)
     return make("smartevse", "SmartEVSE 3.5", bases, topics, _read)
 
 
@@ -53,22 +50,22 @@ def _read(heard: Heard) -> list[Observation]:
     name = heard.path
     if name == "State":
         said = heard.text()
-        known = Status.PREPARING if said.startswith("Modem ") else None
-        return [heard.status(known or word(said, _STATES, name))]
+        known = Status.PREPARING if said.startswith("Modem ") else word(said, _STATES, name)
+        return [heard.status(known)]
     if name == "Error":
-        return [heard.status(errors=_errors(heard.text()), source="Error")]
+        return [heard.status(errors=_errors(heard.text()), source=name)]
     if name == "connected":
-        return heard.online(online=heard.flag(), vendor="SmartEVSE", heartbeatS=_HEARTBEAT_S)
+        return heard.online(heard.flag(), vendor="SmartEVSE", heartbeatS=_HEARTBEAT_S)
     value = heard.number()
-    if value is None:
-        return []
-    if name == "ESPUptime":
-        # State and Error are published when they change.
-        return heard.heartbeat(confirms_all=True, uptimeS=value)
-    if name == "WiFiRSSI":
-        return heard.heartbeat(confirms_all=True, rssiDbm=value)
-    measure, scale = _MEASURES[name]
-    return heard.meter(**{measure: round(value * scale, 6)})
+    return [] if value is None else _value(heard, name, value)
+
+
+def _value(heard: Heard, name: str, value: float) -> list[Observation]:
+    if name in _MEASURES:
+        measure, scale = _MEASURES[name]
+        return heard.meter(**{measure: round(value * scale, 6)})
+    # State and Error are published when they change: a sign of life confirms them.
+    return heard.heartbeat(True, **{_LIFE[name]: value})
 
 
 def _errors(said: str) -> tuple[ReportedError, ...]:

@@ -1,4 +1,4 @@
-"""Sparkplug B: births tell a device's metrics and their aliases, data their changes, deaths its end.
+"""Sparkplug B: births tell metrics and their aliases, data their changes, deaths the end.
 
 Source: the Eclipse Sparkplug specification 3.0. A device is a charger, and so is an edge node that
 has charger's metrics of its own. Metric names are the words of the native contract (`status`,
@@ -123,10 +123,10 @@ def observe(
 ) -> list[Observation]:
     """What one message says of its charger, or of all chargers of its node."""
     if kind == "DDEATH":
-        return heard.online(online=False)
+        return heard.online(False)
     if kind == "NDEATH":
         dead = births.die(whose, said)
-        return [heard._replace(charger=d).online(online=False)[0] for d in dead]
+        return [heard._replace(charger=d).online(False)[0] for d in dead]
     ports: dict[int, dict[str, Any]] = {}
     for metric in said:
         found = _NAME.fullmatch(metric.name)
@@ -160,7 +160,9 @@ def _port(heard: Heard, number: int, values: dict[str, Any]) -> list[Observation
     if "errors" in values:
         words = [w.strip() for w in _text("errors", values["errors"]).split(",")[:32]]
         errors = tuple(_error(w) for w in words if w)
-    found = [] if status is errors is None else [heard.status(status, number, errors=errors)]
+    found = (
+        [] if status is None and errors is None else [heard.status(status, number, errors=errors)]
+    )
     return found + heard.meter(
         number, **{_MEASURES[k]: _number(k, v) for k, v in values.items() if k in _MEASURES}
     )

@@ -1,4 +1,4 @@
-"""Leaving out what a make repeats: EVerest alone says everything once a second. Pure but for memory.
+"""Leaving out what a make repeats: EVerest says everything once a second. Pure but for memory.
 
 A repeated status, and values that have hardly moved, are let through every `EVERY_US` only. Losing
 the memory costs a few rows. A message that is read again gives what it gave the first time.

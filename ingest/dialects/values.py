@@ -47,7 +47,7 @@ class Here(NamedTuple):
     root: Any
     element: Any
     parent: Any
-    index: int
+    position: int
     names: Mapping[str, str]
 
 
@@ -75,7 +75,7 @@ def place(text: str, names: tuple[str, ...]) -> Get:
             raise BadValue(f"{text} is no part of the topic; its parts are {known}")
         return lambda here: here.names.get(name)
     if text == "@":
-        return lambda here: here.index
+        return lambda here: here.position
     start, pointer = (text[0], text[1:]) if text[:1] in ("$", "^") else ("", text)
     if pointer and not pointer.startswith("/"):
         raise BadValue(
@@ -91,11 +91,11 @@ def place(text: str, names: tuple[str, ...]) -> Get:
 
     def get(here: Here) -> Any:
         value = here.root if start == "$" else here.parent if start == "^" else here.element
-        for token, number in steps:
+        for step, number in steps:
             if isinstance(value, dict):
-                value = value.get(str(here.index) if token == "@" else token)
+                value = value.get(str(here.position) if step == "@" else step)
             elif isinstance(value, list):
-                at = here.index if token == "@" else number
+                at = here.position if step == "@" else number
                 value = value[at] if at is not None and at < len(value) else None
             else:
                 return None
