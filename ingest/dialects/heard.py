@@ -203,6 +203,8 @@ def make(
     bases: tuple[str, ...],
     topics: tuple[str, ...],
     read: Callable[[Heard], list[Observation]],
+    *,
+    page: str | None = None,
 ) -> Make:
     """A make whose chargers each have a base topic. A base without `{charger}` is one charger,
     whose id is the base itself with a dot for each slash. Raises `BadPattern`."""
@@ -211,7 +213,7 @@ def make(
         alone = None if "{charger" in base else base.strip("/").replace("/", ".")
         depth = base.count("/") + 1
         listens += [Listening(Pattern(f"{base}/{topic}"), alone, depth) for topic in topics]
-    return Make(name, what, tuple(listens), read, f"docs/dialects/{name}.md")
+    return Make(name, what, tuple(listens), read, f"docs/dialects/{page or name}.md")
 
 
 def fault(code: str | None, vendor_code: str, source: str | None = None) -> ReportedError:

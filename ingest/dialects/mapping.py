@@ -16,11 +16,11 @@ from ingest.dialects.mapping_file import Compiler, promises
 from ingest.dialects.rules import (
     Rule,
     Where,
+    a_word,
     charger_of,
     elements,
     nested,
     port_of,
-    short_word,
     where_of,
 )
 from ingest.dialects.sparkplug import Sparkplug
@@ -122,7 +122,7 @@ class _Mapping:
         """What is said of the charger itself."""
         found = []
         if rule.online is not None and (online := rule.online(top)) is not None:
-            told = {key: short_word(get(top), key) for key, get in rule.told}
+            told = {key: a_word(get(top), key) for key, get in rule.told}
             data = {**self._promised, **{k: v for k, v in told.items() if v is not None}}
             kind = Kind.ONLINE if online else Kind.OFFLINE
             found.append(where.say(kind, data=data if online else None))

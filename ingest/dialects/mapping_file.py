@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from ingest.dialects.heard import LIMITS, finite
-from ingest.dialects.rules import MOST_ERRORS, Numbers, Port, Rule, Said, Session, short_word
+from ingest.dialects.rules import MOST_ERRORS, Numbers, Port, Rule, Said, Session, a_word
 from ingest.dialects.toml_lines import Table
 from ingest.dialects.topics import BadPattern, Pattern
 from ingest.dialects.values import (
@@ -386,11 +386,9 @@ class Compiler:
                     raise BadMessage("faults: a code is a list or an object; code may point in it")
                 if key_of(code) in silent:
                     continue
-                said = short_word(None if info is None else info(inner), "faults: info")
+                said = a_word(None if info is None else info(inner), "faults: info")
                 found.append(
-                    ReportedError(
-                        known.get(key_of(code), UNMAPPED), short_word(code, "faults"), said
-                    )
+                    ReportedError(known.get(key_of(code), UNMAPPED), a_word(code, "faults"), said)
                 )
                 if len(found) >= MOST_ERRORS:
                     break
@@ -419,9 +417,9 @@ class Compiler:
             watt_hours = None if energy is None else energy(here)
             return Session(
                 _PHASES[phase],
-                None if identity is None else short_word(identity(here), "session: id"),
+                None if identity is None else a_word(identity(here), "session: id"),
                 None if watt_hours is None else finite(watt_hours, "session: energy_wh"),
-                None if reason is None else short_word(reason(here), "session: reason"),
+                None if reason is None else a_word(reason(here), "session: reason"),
             )
 
         return read

@@ -63,7 +63,14 @@ class Plugs:
     def shelly(self, bases: tuple[str, ...] = SHELLY_BASES) -> Make:
         """Generation 2 and later: one JSON document for each switch."""
         topics = ("online", "status/switch:{switch}")
-        return make("shelly", "Shelly plugs of generation 2 and later", bases, topics, self._gen2)
+        return make(
+            "shelly",
+            "Shelly plugs of generation 2 and later",
+            bases,
+            topics,
+            self._gen2,
+            page="plugs",
+        )
 
     def shelly_1(self, bases: tuple[str, ...] = SHELLY_1_BASES) -> Make:
         """Generation 1: each value by itself."""
@@ -71,12 +78,16 @@ class Plugs:
             *("online", "temperature", "overtemperature", "relay/{switch}"),
             *("relay/{switch}/power", "relay/{switch}/energy"),
         )
-        return make("shelly-1", "Shelly plugs of generation 1", bases, topics, self._gen1)
+        return make(
+            "shelly-1", "Shelly plugs of generation 1", bases, topics, self._gen1, page="plugs"
+        )
 
     def tasmota(self, bases: tuple[str, ...] = TASMOTA_BASES) -> Make:
         """Telemetry of any plug that runs Tasmota."""
         topics = ("LWT", "SENSOR", "STATE")
-        return make("tasmota", "metering plugs with Tasmota", bases, topics, self._tasmota)
+        return make(
+            "tasmota", "metering plugs with Tasmota", bases, topics, self._tasmota, page="plugs"
+        )
 
     def _by_power(self, heard: Heard, connector: int, watts: float | None) -> list[Observation]:
         if watts is None:

@@ -131,6 +131,17 @@ class Dialects:
         return None
 
 
+def built_in(settings: Ingest) -> list[Make]:
+    """Every built-in make, whether it is spoken or not. Raises `BadSettings`."""
+    try:
+        return [
+            known.build(settings.bases.get(name, known.bases))
+            for name, known in _known(settings).items()
+        ]
+    except BadPattern as error:
+        raise BadSettings(f"ingest.bases: {error}") from error
+
+
 def choose(settings: Ingest) -> Dialects:
     """The dialects that the settings ask for: all that are built in unless some are named, and
     those of the mapping files. Raises `BadSettings`."""

@@ -174,9 +174,7 @@ def port_of(rule: Rule, here: Here, where: Where, taken: set[int]) -> list[Obser
                 errors_source=None if errors is None else port.source,
             )
         )
-    session_id = (
-        None if port.session_id is None else short_word(port.session_id(here), "session_id")
-    )
+    session_id = None if port.session_id is None else a_word(port.session_id(here), "session_id")
     if values:
         found.append(where.say(Kind.METER, connector, session_id=session_id, **values))
     if session is not None:
@@ -201,7 +199,7 @@ def _connector(port: Port, here: Here) -> int:
     return int(found)
 
 
-def short_word(value: Any, where: str) -> str | None:
+def a_word(value: Any, where: str) -> str | None:
     """A short text, as it is or of a number."""
     if value is None or value == "":
         return None

@@ -54,6 +54,7 @@ class Table:
 
     def has(self, key: str) -> bool:
         """Whether it is given."""
+        self._known.append(key)
         return key in self.values
 
     def raw(self, key: str) -> Any:

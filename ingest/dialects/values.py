@@ -135,7 +135,7 @@ class Reading(NamedTuple):
         number = number * self.scale + self.offset
         if unit is not None:
             number = number * UNITS[self.kind][unit] + _ZERO.get(unit, 0.0)
-        return number
+        return round(number, 9)  # 2301 tenths are 230.1
 
     def _unit_of(self, written: str, where: str) -> str:
         found = unit_named(self.kind, written)
