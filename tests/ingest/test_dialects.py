@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.dialects.registry import Dialects, choose
@@ -318,6 +318,7 @@ def test_another_topic_s_news_makes_a_repetition_news(dialects: Dialects) -> Non
 # --- topics and settings
 
 
+@settings(deadline=None)
 @given(st.text("ab/", max_size=12), st.text("ab", min_size=1, max_size=4))
 def test_a_topic_that_is_made_of_a_pattern_is_matched_by_it(text: str, name: str) -> None:
     pattern = Pattern(f"x{text}/pre{{charger}}post")
@@ -347,7 +348,7 @@ def test_bases_are_where_the_installation_says(dialects: Dialects) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "why"),
+    ("asked", "why"),
     [
         (Ingest(dialects=("nobody",)), "there is no dialect 'nobody'"),
         (Ingest(bases={"evcc": ("a/#",)}), "without \\+ or #"),
@@ -357,10 +358,10 @@ def test_bases_are_where_the_installation_says(dialects: Dialects) -> None:
     ],
 )
 def test_dialects_that_cannot_be_spoken_together_are_refused(
-    settings: Ingest, why: str | None
+    asked: Ingest, why: str | None
 ) -> None:
     if why is None:
-        assert choose(settings).makes
+        assert choose(asked).makes
         return
     with pytest.raises(BadSettings, match=why):
-        choose(settings)
+        choose(asked)

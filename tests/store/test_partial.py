@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilewatch.model import Kind, Status
@@ -70,6 +70,7 @@ _STEP = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_STEP, max_size=12), st.integers(0, 12))
 def test_batches_may_be_cut_anywhere(steps: list[tuple[Any, Any, Any]], cut: int) -> None:
     rows, partial = [], {}
