@@ -161,9 +161,11 @@ class SessionMeters(Struct, frozen=True, forbid_unknown_fields=True):
     flat_sessions: Annotated[int, Meta(ge=2)] = 3
     flat_within: Share = 0.002
     flat_share: Share = 0.6
-    drift: Annotated[float, Meta(gt=1)] = 1.5
-    drift_sessions: Annotated[int, Meta(ge=2)] = 4
-    drift_noise_k: Annotated[float, Meta(gt=0)] = 0.3
+    flat_known: Annotated[int, Meta(ge=3)] = 10
+    drift: Annotated[float, Meta(gt=1)] = 1.32
+    drift_sessions: Annotated[int, Meta(ge=2)] = 3
+    drift_known: Annotated[int, Meta(ge=4)] = 10
+    drift_noise_k: Annotated[float, Meta(gt=0)] = 0.12
 
 
 class Flapping(Struct, frozen=True, forbid_unknown_fields=True):

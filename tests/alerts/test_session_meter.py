@@ -79,6 +79,10 @@ def test_one_plateau_of_many_vehicles_below_what_was_reached_is_derated() -> Non
     assert not _said([*near, GOOD]).get("derated")
     various = [replace(GOOD, peak_w=watts) for watts in (2000, 2500, 3100, 1800, 4000)]
     assert not _said([*various, GOOD]).get("derated")
+    assert _said([*capped[:2], *[GOOD] * 10])["derated"], "two are enough where none was so weak"
+    assert not _said([*capped[:2], *[GOOD] * 9]).get("derated")
+    weak = replace(GOOD, peak_w=3000)
+    assert not _said([*capped[:2], *[GOOD] * 9, weak]).get("derated")
     frozen = [replace(session, rise_wh=0) for session in capped]
     assert not _said([*frozen, GOOD]).get("derated"), "a dead meter says nothing of power"
 
