@@ -255,7 +255,7 @@ bits = { 0 = "no-earth" }
         ("m/{charger}", "m/+", 3, "without \\+ or #"),
         ("m/{charger}", "m/{x}", 3, "neither {charger} in the topic"),
         ("connector = 1", "connector = 1000", 4, "right would be 1 to 999"),
-        ("connector = 1", "conector = 1", 4, "unknown; known here are topic, "),
+        ("connector = 1", "konnector = 1", 4, "unknown; known here are topic, "),
         ("+08:00", "Mars", 5, "right would be .08:00 or Asia/Shanghai"),
         ('from = "/s"', 'from = "s"', 7, "is no place; right would be a pointer"),
         ('from = "/s"', 'from = "{x}"', 7, "its parts are {charger}"),
