@@ -21,6 +21,7 @@ LIMITS = {
     "uptime_s": (0.0, 1e10),
     "rssi_dbm": (-200.0, 100.0),
 }
+_LIFE = {"uptimeS": "uptime_s", "rssiDbm": "rssi_dbm"}
 _ANY = (-1e12, 1e12)
 _T = TypeVar("_T")
 
@@ -152,6 +153,9 @@ class Heard(NamedTuple):
         self, confirms_all: bool = False, /, **told: str | int | float | None
     ) -> list[Observation]:
         """A sign of life. It confirms all ports where a make tells each change at once."""
+        for name, value in told.items():
+            if isinstance(value, int | float):
+                within(_LIFE.get(name, name), value, self.path)
         said = self._said(Kind.HEARTBEAT, told)
         live = confirms_all and not self.replayed
         return [msgspec.structs.replace(said, confirms_all=True) if live else said]

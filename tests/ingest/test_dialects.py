@@ -226,6 +226,7 @@ BAD = [
     ("everest_api/evse_manager/var/session_info", '{"state":"Asleep"}', "right would be one of"),
     ("shellyplus-1/status/switch:x", "{}", "no number of a switch"),
     ("tele/p/SENSOR", "[]", "SENSOR"),
+    ("tele/p/STATE", '{"Wifi":{"Signal":' + "9" * 300 + "}}", "rssi_dbm"),
     ("SmartEVSE/1/State", b"\xff", "not UTF-8"),
     ("SmartEVSE/1/State", "x" * 20_000, "at most 16384"),
     ("spBv1.0/g/DDATA/n/d", b"\xff\xff", "no Sparkplug B payload"),
