@@ -13,6 +13,7 @@ from deploy import (
     audit,
     benches,
     contacts,
+    dialects,
     ebike,
     fieldwork,
     figures,
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     register.add_commands(add, inner)
     people.register(commands, add)
     audit.register(commands, add)
+    dialects.register(commands, add)
     fieldwork.add_commands(add, commands)
     notify = commands.add_parser("notify", help="who is told of incidents and tickets")
     inner = notify.add_subparsers(required=True, metavar="COMMAND")

@@ -16,6 +16,7 @@ import psycopg
 import structlog
 
 from ingest.batch import BatchBuilder, Message, Reading, read
+from ingest.dialects.registry import Dialects
 from ingest.metrics import Metrics
 from pilewatch.clock import Clock
 from pilewatch.model import Kind, Observation
@@ -66,6 +67,7 @@ class Writer:
         url: str,
         *,
         client_id: str,
+        dialects: Dialects,
         clock: Clock,
         metrics: Metrics,
         retention_days: int,
@@ -75,6 +77,7 @@ class Writer:
     ):
         self._url = url
         self._client_id = client_id
+        self._dialects = dialects
         self.listening_since: datetime | None = None
         """Set by the link while it is subscribed."""
         self._database_since: datetime | None = None
@@ -207,14 +210,14 @@ class Writer:
         with store.db.transaction():
             kept = store.take_kept(limit, self._clock())
             if kept:
-                self._write_once(store, [read(_kept_message(*one)) for one in kept])
+                self._write_once(store, [read(_kept_message(*one), self._dialects) for one in kept])
         if kept:
             _LOG.info("kept messages replayed", messages=len(kept))
         return len(kept)
 
     def _write(self, messages: Sequence[Message]) -> None:
         """Commit these messages; one that the database cannot take is isolated and refused."""
-        readings = [read(message) for message in messages]
+        readings = [read(message, self._dialects) for message in messages]
         self._write_readings(readings)
         if self._store is not None:
             self._replay_kept(self._store)

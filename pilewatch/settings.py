@@ -7,7 +7,7 @@ the place and what would be right; secrets may be given as `…_FILE` paths.
 import base64
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from cryptography.fernet import Fernet
 from pydantic import (
@@ -64,13 +64,21 @@ class Mqtt(_Section):
 
 
 class Ingest(_Section):
-    """How observations are batched; see docs/operations.md."""
+    """How observations are batched (docs/operations.md), and which dialects are spoken beside the
+    native contract (docs/dialects/README.md): `dialects` all that are built in unless named,
+    `bases` where a dialect's chargers publish, `mappings` files that teach further makes,
+    `charging_w` above which a metering plug charges, `connector_numbers` of EVerest's names."""
 
     batch_rows: int = Field(default=5000, ge=1, le=50000)
     batch_ms: int = Field(default=20, ge=0, le=5000)
     unacknowledged: int = Field(default=8000, ge=1, le=60000)
     quarantine_rows: int = Field(default=10000, ge=1)
     quarantine_days: int = Field(default=30, ge=1)
+    dialects: tuple[str, ...] | None = None
+    bases: dict[str, tuple[str, ...]] = {}
+    mappings: tuple[Path, ...] = ()
+    charging_w: float = Field(default=5.0, gt=0, le=10_000)
+    connector_numbers: dict[str, Annotated[int, Field(ge=1, le=999)]] = {}
 
 
 class Ebike(_Section):

@@ -1,1 +1,1 @@
-"""One module for each make; `ingest/dialect.py` knows them all."""
+"""How chargers of many makes speak over MQTT: one module each, all giving the same Observations."""

@@ -7,19 +7,31 @@ until the next heartbeat. Where the modem can be pointed at us, `pilewatch ebike
 import re
 from datetime import datetime
 
+from ingest.dialects.heard import Heard, Make, make
 from ingest.ebike.cabinet import Cabinet, hear, ports
 from pilewatch.dny.fields import Fields, read_fields
 from pilewatch.dny.frames import BadFrame, Frame, Garbage, parse
 from pilewatch.model import Kind, Observation
 from pilewatch.wire import MAX_PAYLOAD, ROOT, BadMessage, Decoded
 
-SUBSCRIPTION = "dny/+/up/raw"
-_TOPIC = re.compile(rf"(?:{ROOT}|dny)/[A-Za-z0-9._-]{{1,64}}/up/raw")
+BASES = ("dny/{modem}",)
+_TOPIC = re.compile(rf"{ROOT}/[A-Za-z0-9._-]{{1,64}}/up/raw")
 
 
 def speaks(topic: str) -> bool:
-    """Its own topic, or `raw` below the native root, where a modem's rights end with its name."""
+    """`raw` below the native root, where a modem's rights end with its name."""
     return topic.endswith("/up/raw") and _TOPIC.fullmatch(topic) is not None
+
+
+def ebike_dny(bases: tuple[str, ...] = BASES) -> Make:
+    """The dialect of modems below these bases; a frame names its cabinet itself. `BadPattern`."""
+    what = "e-bike cabinets behind a transparent modem"
+    told = make("ebike-dny", what, bases, ("up/raw",), _read)
+    return told._replace(listens=tuple(one._replace(charger=None) for one in told.listens))
+
+
+def _read(heard: Heard) -> list[Observation]:
+    return decode(heard.path, heard.payload, heard.received_at).observations
 
 
 def decode(

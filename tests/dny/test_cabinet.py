@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.dialect import decode
+from ingest.dialects.ebike_dny import ebike_dny
+from ingest.dialects.registry import Dialects
 from ingest.ebike.cabinet import Cabinet, Held, forget, hear, ports
 from pilewatch.dny import fields
 from pilewatch.dny.fields import Alarm, Fields, Heartbeat, PortPower, Register, Settlement
@@ -267,6 +268,7 @@ def test_no_frames_stop_a_cabinet(heard: list[Frame]) -> None:
 # --- the MQTT dialect
 
 TOPIC = "pilewatch/v1/modem-1/up/raw"
+decode = Dialects((ebike_dny(),)).decode
 
 
 @pytest.mark.parametrize("topic", [TOPIC, "dny/89860413161892009275/up/raw"])

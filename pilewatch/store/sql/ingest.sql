@@ -56,6 +56,9 @@ ON CONFLICT DO NOTHING;
 SELECT charger_id FROM charger_state WHERE charger_id = ANY(%(ids)s)
 ORDER BY charger_id FOR NO KEY UPDATE;
 
+-- name: find_statuses
+SELECT connector_id, status, errors FROM connector_state WHERE connector_id = ANY(%(ids)s);
+
 -- name: find_repeated
 SELECT r.ord
 FROM unnest(%(ord)s::integer[], %(charger_id)s::integer[], %(connector)s::smallint[],
