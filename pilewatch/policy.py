@@ -199,7 +199,7 @@ class Firmware(Struct, frozen=True, forbid_unknown_fields=True):
     broken_s: Annotated[float, Meta(gt=0)] = 360
     share: Share = 0.35
     well: Annotated[int, Meta(ge=2)] = 6
-    luck: Share = 0.001
+    luck: Share = 0.00001
 
 
 class SelfRepair(Struct, frozen=True, forbid_unknown_fields=True):

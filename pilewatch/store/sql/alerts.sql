@@ -151,7 +151,7 @@ GROUP BY charger_id, data->>'bootId';
 
 -- name: meters_to_judge
 -- Fresh meter values beyond a limit, and those of connectors whose limit was broken before. A value
--- from before the latest status is no news.
+-- from before the latest status is no news; a jumping clock does not tell which came first.
 WITH mine AS (
     SELECT charger_id, connector_id FROM incident
     WHERE detector = %(mine)s AND quiet_since IS NULL
@@ -168,6 +168,7 @@ LEFT JOIN LATERAL (
            extract(epoch FROM max(o.observed_at) - min(o.observed_at))::double precision AS span_s
     FROM observation o
     WHERE s.power_w >= %(unasked_w)s AND s.status <> 'charging'
+      AND coalesce(abs(h.clock_lag_s), 0) <= %(clock_lag_s)s
       AND o.charger_id = s.charger_id AND o.connector = n.number AND o.kind = 2
       AND o.observed_at > greatest(s.status_at + interval '3 seconds',
                                    s.meter_at - interval '10 minutes')
