@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from deploy import audit, contacts, fieldwork, figures, openapi, people
+from deploy import audit, contacts, fieldwork, figures, ocpp, openapi, people
 from deploy.ledger import add_ledger
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("file", type=Path)
     people.register(commands, add)
     audit.register(commands, add)
+    ocpp.register(commands, add)
     fieldwork.add_commands(add, commands)
     notify = commands.add_parser("notify", help="who is told of incidents and tickets")
     inner = notify.add_subparsers(required=True, metavar="COMMAND")
