@@ -7,7 +7,7 @@ time for can be left out as a whole; `Inflater` and `unmask` are for whoever rea
 import zlib
 from typing import NamedTuple
 
-from websockets.frames import apply_mask
+from websockets.utils import apply_mask
 
 MAX_MESSAGE = 256 * 1024
 _CONTROL = 8

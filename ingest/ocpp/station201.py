@@ -17,6 +17,7 @@ from ingest.ocpp.station import (
     dicts,
     number_of,
 )
+from pilewatch.faultcodes import UNMAPPED
 
 STATUSES = {
     "Available": "available",
@@ -159,7 +160,7 @@ class Station201(Station):
             said = self._status(number, value, event, now) if value in STATUSES else []
             if value == "Faulted" and tech and not event.get("cleared"):
                 code = faults.of_event(name, "Problem", "true", tech_code=tech, starting=False)
-                port.errors["status"] = faults.Error(code or faults.UNMAPPED, tech, info)
+                port.errors["status"] = faults.Error(code or UNMAPPED, tech, info)
                 said = self.status(number, at, now)
             return said
         if of == "Temperature" and number != WHOLE:
