@@ -19,9 +19,7 @@ from ingest.ocpp.frames import Answer, BadFrame, Call, Refusal
 from ingest.ocpp.line import Away, Line
 from ingest.ocpp.metrics import Metrics
 from ingest.ocpp.orders import Outcome, Told, Waiting
-from ingest.ocpp.station import Said, when
-from ingest.ocpp.station16 import Station16
-from ingest.ocpp.station201 import Station201
+from ingest.ocpp.station import Said, Station, when
 from ingest.writer import KeepSome
 from pilewatch.clock import Clock
 from pilewatch.settings import Ocpp
@@ -66,7 +64,7 @@ class Connection:
         hall: Hall,
         socket: ServerConnection,
         charger: str,
-        station: Station16 | Station201,
+        station: Station,
         *,
         booted: bool,
     ):
@@ -74,9 +72,7 @@ class Connection:
         self.station = station
         self._hall = hall
         self._socket = socket
-        self._protocol: frames.Protocol = (
-            "ocpp1.6" if isinstance(station, Station16) else "ocpp2.0.1"
-        )
+        self._protocol = station.protocol
         self._booted_before = booted
         self._replies: dict[str, asyncio.Future[Answer | Refusal]] = {}
         self._asking = asyncio.Lock()
@@ -258,7 +254,8 @@ class Connection:
         """One call at a time, as the standard wants it; None: no answer in time."""
         id = uuid.uuid4().hex
         async with self._asking:
-            reply = self._replies[id] = asyncio.get_running_loop().create_future()
+            reply: asyncio.Future[Answer | Refusal] = asyncio.get_running_loop().create_future()
+            self._replies[id] = reply
             try:
                 await self._socket.send(frames.call(id, action, payload))
                 async with asyncio.timeout(self._hall.settings.command_s):

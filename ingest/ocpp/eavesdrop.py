@@ -17,7 +17,7 @@ from ingest.ocpp.frames import Answer, BadFrame, Call, Refusal
 from ingest.ocpp.line import Line
 from ingest.ocpp.metrics import Metrics
 from ingest.ocpp.passing import Inflater, OutOfStep, Passed, Splitter
-from ingest.ocpp.station import Said
+from ingest.ocpp.station import Said, Station
 from ingest.ocpp.station16 import Station16
 from ingest.ocpp.station201 import Station201
 from pilewatch.clock import Clock
@@ -31,7 +31,7 @@ _ALIVE_S = 60.0
 _PROMISE_S = 900
 """What we believe of a charger whose boot, with the answer to it, we did not see: any frame of it,
 also a ping, counts as a sign of life."""
-_STATIONS = {"ocpp1.6": Station16, "ocpp2.0.1": Station201}
+_STATIONS: dict[str, type[Station]] = {"ocpp1.6": Station16, "ocpp2.0.1": Station201}
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 101[ \r]")
 
 

@@ -4,16 +4,17 @@ The parts that OCPP 1.6 and 2.0.1 share; `station16` and `station201` read their
 the clock is passed in, what is to be published is returned.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
 from ingest.ocpp import meters
 from ingest.ocpp.faults import Error
-from ingest.ocpp.frames import Call
+from ingest.ocpp.frames import Call, Protocol
 from pilewatch.wire import ROOT
 
 WHOLE = 0
@@ -68,24 +69,14 @@ class Port:
     """What was published last."""
 
 
-class Speaker(Protocol):
-    """Reads one version's messages; see `Station`."""
-
-    def heard(self, call: Call, now: datetime) -> list[Said]:
-        """What a call says by itself."""
-
-    def answered(self, call: Call, answer: dict[str, Any], now: datetime) -> list[Said]:
-        """What it says together with its answer."""
-
-
-class Station:
+class Station(ABC):
     """The state of one connection, from which each message is read.
 
     `ports` are the numbers of the registry, if any; others are added as they speak.
     `heartbeat_s` is the promise to publish; None: the answer to its boot will tell.
     """
 
-    protocol: ClassVar[str]
+    protocol: ClassVar[Protocol]
 
     def __init__(self, ports: Iterable[int] = (), heartbeat_s: int | None = None):
         self.ports: dict[int, Port] = {number: Port(number) for number in ports}
@@ -100,6 +91,14 @@ class Station:
         self._about: dict[str, Any] = {}
         self._beat_at: datetime | None = None
         self._seq = 0
+
+    @abstractmethod
+    def heard(self, call: Call, now: datetime) -> list[Said]:
+        """What a call says by itself."""
+
+    @abstractmethod
+    def answered(self, call: Call, answer: dict[str, Any], now: datetime) -> list[Said]:
+        """What it says together with its answer."""
 
     # --- the connection
 

@@ -10,9 +10,10 @@ import contextlib
 import signal
 import socket as sockets
 import ssl
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
@@ -198,19 +199,22 @@ class Tap:
     ) -> None:
         count = self.metrics.passed.labels("upstream" if to_upstream else "charger").inc
         hear = ear.from_charger if to_upstream else ear.from_upstream
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             while data := await source.read(_CHUNK):
                 sink.write(data)
                 count(len(data))
                 hear(data)
                 await sink.drain()
+        with contextlib.suppress(OSError):
             if sink.can_write_eof():
                 sink.write_eof()
+            else:
+                sink.close()  # TLS knows no half; what was written still leaves
 
 
-async def _both(one: "asyncio.Future[None] | object", other: object) -> None:
+async def _both(one: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
     """Until both directions ended; after the first, the other has a little time to end."""
-    tasks = [asyncio.ensure_future(one), asyncio.ensure_future(other)]  # type: ignore[call-overload]
+    tasks = [asyncio.ensure_future(one), asyncio.ensure_future(other)]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait(tasks, timeout=_LINGER_S)

@@ -1,4 +1,4 @@
-"""A gateway or a tap in a thread of its own, raw websockets as chargers, and what the broker got."""
+"""A gateway or a tap in a thread, raw websockets as chargers, and what the broker got."""
 
 import asyncio
 import base64
