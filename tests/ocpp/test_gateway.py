@@ -135,19 +135,20 @@ def test_a_walk_in_2_0_1(database: str, mosquitto: Mosquitto) -> None:
 def test_what_the_whole_charger_says_holds_for_each_connector(
     database: str, mosquitto: Mosquitto
 ) -> None:
-    with gateway(database, mosquitto.port) as hall, ears(mosquitto.port) as heard:
-        with pile(hall.port, "C2") as p:
-            for number in (1, 2):
-                p.call("StatusNotification", status(number, "Available"))
-            p.call(
-                "StatusNotification", status(0, "Faulted", "OtherError", vendorErrorCode="CX008")
-            )
-            for number in (1, 2):
-                told = heard.next(f"C2 status/{number}", status="faulted")
-                assert told["errors"] == [{"code": "emergency-stop", "vendorCode": "CX008"}]
-            p.call("StatusNotification", status(0, "Available"))
-            for number in (1, 2):
-                assert heard.next(f"C2 status/{number}", status="available")["errors"] == []
+    with (
+        gateway(database, mosquitto.port) as hall,
+        ears(mosquitto.port) as heard,
+        pile(hall.port, "C2") as p,
+    ):
+        for number in (1, 2):
+            p.call("StatusNotification", status(number, "Available"))
+        p.call("StatusNotification", status(0, "Faulted", "OtherError", vendorErrorCode="CX008"))
+        for number in (1, 2):
+            told = heard.next(f"C2 status/{number}", status="faulted")
+            assert told["errors"] == [{"code": "emergency-stop", "vendorCode": "CX008"}]
+        p.call("StatusNotification", status(0, "Available"))
+        for number in (1, 2):
+            assert heard.next(f"C2 status/{number}", status="available")["errors"] == []
 
 
 def test_commands_are_obeyed_once_and_their_end_is_told(
@@ -167,8 +168,8 @@ def test_commands_are_obeyed_once_and_their_end_is_told(
             p.answers(id, {"status": "Accepted"})
             heard.next("C1 result", commandId=test, outcome="accepted")
             card = asked["idTag"]
-            p.call("StartTransaction",
-                   {"connectorId": 1, "idTag": card, "meterStart": 0, "timestamp": now()})  # fmt: skip
+            begun = {"connectorId": 1, "idTag": card, "meterStart": 0, "timestamp": now()}
+            p.call("StartTransaction", begun)
             heard.next("C1 result", commandId=test, outcome="done")
             late = heard.command("C1", name="reset", expiresAt="2024-01-01T00:00:00Z")
             assert heard.next("C1 result", commandId=late)["detail"] == "expired"
@@ -208,10 +209,13 @@ def test_who_may_come_in(database: str, mosquitto: Mosquitto) -> None:
         with pytest.raises(InvalidStatus) as refused, pile(hall.port, protocol="ocpp1.5"):
             pass
         assert refused.value.response.status_code == 400
-    with gateway(database, mosquitto.port, unknown="quarantine") as hall:
-        with ears(mosquitto.port) as heard, pile(hall.port, "C9") as p:
-            assert p.call("BootNotification", BOOT16)["status"] == "Accepted"
-            heard.next("C9 online", vendor="Alfen BV")
+    with (
+        gateway(database, mosquitto.port, unknown="quarantine") as hall,
+        ears(mosquitto.port) as heard,
+        pile(hall.port, "C9") as p,
+    ):
+        assert p.call("BootNotification", BOOT16)["status"] == "Accepted"
+        heard.next("C9 online", vendor="Alfen BV")
 
 
 def test_the_newest_connection_of_a_charger_wins(database: str, mosquitto: Mosquitto) -> None:

@@ -143,10 +143,13 @@ def test_a_refusal_goes_through_and_an_absent_upstream_is_told(mosquitto: Mosqui
 
 
 def test_without_broker_everything_passes(mosquitto: Mosquitto) -> None:
-    with system(answers_all) as upstream, tap(free_port(), upstream) as running:
-        with pile(running.port, "T1") as p:
-            for _ in range(50):
-                assert p.call("Heartbeat", {})["interval"] == 300
+    with (
+        system(answers_all) as upstream,
+        tap(free_port(), upstream) as running,
+        pile(running.port, "T1") as p,
+    ):
+        for _ in range(50):
+            assert p.call("Heartbeat", {})["interval"] == 300
 
 
 def test_a_stalled_listener_drops_on_its_own_side_and_catches_up(mosquitto: Mosquitto) -> None:
@@ -165,8 +168,8 @@ def test_a_stalled_listener_drops_on_its_own_side_and_catches_up(mosquitto: Mosq
     with ears(mosquitto.port) as heard:
         listening.start()
         wait_until(lambda: listening._heard.qsize() < 5_000)
-        last = json.dumps([2, "2", "StatusNotification",
-                           {"connectorId": 3, "status": "Available", "errorCode": "NoError"}])  # fmt: skip
+        free = {"connectorId": 3, "status": "Available", "errorCode": "NoError"}
+        last = json.dumps([2, "2", "StatusNotification", free])
         ear.from_charger(Frame(Opcode.TEXT, last.encode()).serialize(mask=True))
         heard.next("T2 status/3")
     listening.stop()
