@@ -16,6 +16,9 @@ _NOTHING = frozenset(
 ALWAYS = frozenset({"BootNotification", "Heartbeat", "Authorize", "DataTransfer"})
 """Answered although the broker is away: nobody is to be kept from charging by that."""
 
+_FREE = "NoAuthorization"
+"""The kind of token of 2.0.1 for charging without a card."""
+
 Allowed = Callable[[str], str]
 """AuthorizationStatus for a card."""
 
@@ -43,10 +46,14 @@ def card_of(payload: dict[str, Any]) -> str | None:
     if isinstance(card := payload.get("idTag"), str):
         return card
     token = payload.get("idToken")
+    if isinstance(token, dict) and token.get("type") == _FREE:
+        return _FREE
     return str(token.get("idToken")) if isinstance(token, dict) else None
 
 
 def authorised(payload: dict[str, Any], allowed: Allowed, *, named: str) -> dict[str, Any]:
     """`idTagInfo` or `idTokenInfo` for the card shown; nothing without one."""
     card = card_of(payload)
-    return {} if card is None else {named: {"status": allowed(card)}}
+    if card is None:
+        return {}
+    return {named: {"status": "Accepted" if card == _FREE else allowed(card)}}

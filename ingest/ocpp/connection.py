@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
 import structlog
@@ -29,6 +29,7 @@ _LOG = structlog.get_logger()
 _DATABASE_S = 3.0
 _START_IDS = count(1)
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass
@@ -46,12 +47,14 @@ class Hall:
     waiting: dict[str, list[Waiting]] = field(default_factory=dict)
     """Accepted commands by charger: a reset ends on another connection than it began."""
 
-    async def ask_database(self, work: Callable[[Db], T]) -> T:
+    async def ask_database(
+        self, work: Callable[Concatenate[Db, P], T], *values: P.args, **more: P.kwargs
+    ) -> T:
         """Run it in a thread. Raises `psycopg.Error` while there is none."""
 
         def run() -> T:
             with self.pool.connection(_DATABASE_S) as db:
-                return work(db)
+                return work(db, *values, **more)
 
         return await asyncio.to_thread(run)
 
@@ -145,9 +148,7 @@ class Connection:
             now, shown = hall.clock(), frames.without_id_tags(data[:8192])
             with suppress(psycopg.Error):
                 await hall.ask_database(
-                    lambda db: memory.keep_bad_frame(
-                        db, self.charger, shown, len(data), reason, now
-                    )
+                    memory.keep_bad_frame, self.charger, shown, len(data), reason, now
                 )
 
     async def _answer(self, call: Call) -> None:
@@ -190,11 +191,9 @@ class Connection:
             if not (1 <= number <= 999 and abs(register) < 1e12):
                 raise BadFrame("PropertyConstraintViolation", "StartTransaction: out of range",
                                call.id)  # fmt: skip
-            id = await hall.ask_database(
-                lambda db: memory.begin(db, self.charger, number, at, register)
-            )
-            return {"transactionId": id,
-                    **answers.authorised(said, self._allows, named="idTagInfo")}  # fmt: skip
+            id = await hall.ask_database(memory.begin, self.charger, number, at, register)
+            allowed = answers.authorised(said, self._allows, named="idTagInfo")
+            return {"transactionId": id, **allowed}
         if call.action == "StopTransaction":
             return {}
         if call.action == "TransactionEvent":
@@ -216,17 +215,13 @@ class Connection:
         for one in said:
             if one.kind != "session" or one.body["phase"] == "refused":
                 continue
-            id, ended = one.body["sessionId"], one.body["phase"] == "ended"
-            if ended:
-                await self._hall.ask_database(
-                    lambda db, id=id: memory.end(db, self.charger, id, now)  # type: ignore[misc]
-                )
+            id = one.body["sessionId"]
+            if one.body["phase"] == "ended":
+                await self._hall.ask_database(memory.end, self.charger, id, now)
             elif call.action == "TransactionEvent":
                 session = self.station.sessions[id]
                 at = datetime.fromisoformat(one.body["at"] or now.isoformat())
-                await self._hall.ask_database(
-                    lambda db: memory.begin_own(db, self.charger, session, at)  # noqa: B023
-                )
+                await self._hall.ask_database(memory.begin_own, self.charger, session, at)
 
     async def _tell_or_later(self, said: list[Said]) -> None:
         """Publish; if the broker is away, `retell` does it when it is back."""

@@ -61,7 +61,8 @@ class Gateway:
     ):
         ocpp = settings.ocpp
         self.metrics = Metrics(registry)
-        client_id = settings.mqtt.client_id or f"pilewatch-ocpp-{sockets.gethostname()}"
+        # The ingester may read the same settings, and needs its id for itself.
+        client_id = f"{settings.mqtt.client_id or sockets.gethostname()}-ocpp-gateway"
         line = Line(
             settings.mqtt,
             client_id,
@@ -120,7 +121,7 @@ class Gateway:
     async def _until(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                await self.hall.ask_database(lambda db: memory.trim(db, self.hall.clock()))
+                await self.hall.ask_database(memory.trim, self.hall.clock())
             except psycopg.Error as error:
                 _LOG.warning("old transactions are kept", problem=str(error).splitlines()[:1])
             try:
@@ -165,7 +166,7 @@ class Gateway:
         if not offered.intersection(PROTOCOLS):
             right = f"right would be Sec-WebSocket-Protocol: {' or '.join(PROTOCOLS)}"
             return self._refuse(socket, HTTPStatus.BAD_REQUEST, right)
-        known = await self.hall.ask_database(lambda db: memory.find(db, charger))
+        known = await self.hall.ask_database(memory.find, charger)
         settings = self.hall.settings
         if known.secret_hash is None and not known.registered:
             if settings.unknown == "refuse":

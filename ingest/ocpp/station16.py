@@ -52,7 +52,8 @@ class Station16(Station):
             return self._start(said, answer, now)
         if call.action == "Authorize" and (reason := _refusal(answer)):
             place = self.only_port("preparing")
-            return self.refused(place, f"refused-{call.id}", reason, None, now)
+            id = f"refused-{int(now.timestamp() * 1000)}"
+            return self.refused(place, id, reason, None, now)
         return []
 
     def _status(self, said: dict[str, Any], now: datetime) -> list[Said]:

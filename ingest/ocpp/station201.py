@@ -77,7 +77,8 @@ class Station201(Station):
         reason = _refusal(answer)
         if call.action == "Authorize" and reason:
             place = self.only_port("preparing")
-            return self.refused(place, f"refused-{call.id}", reason, None, now)
+            id = f"refused-{int(now.timestamp() * 1000)}"
+            return self.refused(place, id, reason, None, now)
         if call.action == "TransactionEvent" and reason:
             id = str(_dict(said.get("transactionInfo")).get("transactionId"))
             session = self.sessions.get(id)

@@ -118,7 +118,7 @@ class Tap:
     ):
         self.metrics = Metrics(registry)
         self._tapped = tapped
-        client_id = settings.mqtt.client_id or f"pilewatch-tap-{sockets.gethostname()}"
+        client_id = f"{settings.mqtt.client_id or sockets.gethostname()}-ocpp-tap"
         self.line = Line(settings.mqtt, client_id, self.metrics, came_up=self._broker_is_back)
         self.eavesdropper = Eavesdropper(self.line, clock=clock, metrics=self.metrics)
         self._server: asyncio.Server | None = None

@@ -247,13 +247,15 @@ def test_frames_outside_the_standard_are_refused_and_kept(
         for data, code in bad:
             found = p.raw(data)
             assert (found[0], found[2]) == (4, code), data[:50]
+        p.socket.send(b'[2,"\xff', text=True)
+        assert p.hear()[2] == "FormationViolation"
         assert "currentTime" in p.call("Heartbeat", {})
 
         def kept() -> list[dict[str, Any]]:
             with connect(database, application="t") as db:
                 return db.execute("SELECT * FROM quarantine WHERE charger_code = 'C1'").fetchall()
 
-        wait_until(lambda: len(kept()) == len(bad))
+        wait_until(lambda: len(kept()) == len(bad) + 1)
         assert not any(b"SECRET" in row["payload"] for row in kept())
         assert all("SECRET" not in row["reason"] for row in kept())
 
