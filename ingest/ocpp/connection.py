@@ -19,7 +19,7 @@ from ingest.ocpp.frames import Answer, BadFrame, Call, Refusal
 from ingest.ocpp.line import Away, Line
 from ingest.ocpp.metrics import Metrics
 from ingest.ocpp.orders import Outcome, Told, Waiting
-from ingest.ocpp.station import Said, Station, when
+from ingest.ocpp.station import Said, Station, number_of, watt_hours, when
 from ingest.writer import KeepSome
 from pilewatch.clock import Clock
 from pilewatch.settings import Ocpp
@@ -116,22 +116,24 @@ class Connection:
     # --- what the charger sends
 
     async def _take(self, data: bytes) -> None:
+        id: str | None = None
         try:
-            await self._read(data)
+            frame = frames.read(data)
+            if isinstance(frame, Call):
+                id = frame.id
+                frames.check(frame, self._protocol)
+                await self._answer(frame)
+            else:
+                self._reply(frame)
         except BadFrame as error:
             await self._refuse(data, error)
         except ConnectionClosed:
             raise
         except Exception as error:  # noqa: BLE001 - one frame must not end a connection
             _LOG.error("a frame broke us", charger=self.charger, error=type(error).__name__)
-            self._hall.metrics.bad_frames.labels("InternalError").inc()
+            await self._refuse(data, BadFrame("InternalError", "our mistake", id))
 
-    async def _read(self, data: bytes) -> None:
-        frame = frames.read(data)
-        if isinstance(frame, Call):
-            frames.check(frame, self._protocol)
-            await self._answer(frame)
-            return
+    def _reply(self, frame: Answer | Refusal) -> None:
         reply = self._replies.pop(frame.id, None)
         if reply is None:
             raise BadFrame("RpcFrameworkError", "an answer to nothing that we asked", None)
@@ -187,10 +189,10 @@ class Connection:
             return answers.authorised(said, self._allows, named=named)
         if call.action == "StartTransaction":
             at = datetime.fromisoformat(when(said["timestamp"], now) or now.isoformat())
-            number, register = int(said["connectorId"]), float(said["meterStart"])
-            if not (1 <= number <= 999 and abs(register) < 1e12):
-                raise BadFrame("PropertyConstraintViolation", "StartTransaction: out of range",
-                               call.id)  # fmt: skip
+            number, register = number_of(said["connectorId"]), watt_hours(said["meterStart"])
+            if not number or register is None:
+                why = "StartTransaction: connectorId or meterStart is out of range"
+                raise BadFrame("PropertyConstraintViolation", why, call.id)
             id = await hall.ask_database(memory.begin, self.charger, number, at, register)
             allowed = answers.authorised(said, self._allows, named="idTagInfo")
             return {"transactionId": id, **allowed}

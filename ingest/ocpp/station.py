@@ -293,6 +293,12 @@ def number_of(value: Any) -> int | None:
     return value if fits else None
 
 
+def watt_hours(value: Any) -> float | None:
+    """What a meter shows; None for what no meter can."""
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
+    return float(value) if fits else None
+
+
 def dicts(value: Any) -> list[dict[str, Any]]:
     """The objects of a list; a tap reads also what no schema has checked."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

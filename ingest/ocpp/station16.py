@@ -5,7 +5,16 @@ from typing import Any
 
 from ingest.ocpp import faults
 from ingest.ocpp.frames import Call
-from ingest.ocpp.station import WHOLE, Said, Session, Station, clean, clean_info, number_of
+from ingest.ocpp.station import (
+    WHOLE,
+    Said,
+    Session,
+    Station,
+    clean,
+    clean_info,
+    number_of,
+    watt_hours,
+)
 
 STATUSES = {
     "Available": "available",
@@ -78,7 +87,7 @@ class Station16(Station):
         if not number or not isinstance(id, int):
             self.unplaced += 1
             return []
-        session = Session(str(id), number, _watt_hours(said.get("meterStart")))
+        session = Session(str(id), number, watt_hours(said.get("meterStart")))
         at = said.get("timestamp")
         if reason := _refusal(answer):
             session.refused = True
@@ -97,7 +106,7 @@ class Station16(Station):
             id = id or self.port(number).session or f"unknown-{said.get('timestamp')}"
             session = self.sessions.get(id) or Session(id, number)
         values = self.meter(session.connector, said.get("transactionData"), session.id, now)
-        session.last_wh = _watt_hours(said.get("meterStop"))
+        session.last_wh = watt_hours(said.get("meterStop"))
         return values + self.ended(session, said.get("reason"), said.get("timestamp"), now)
 
     def _session_of(self, id: Any) -> str | None:
@@ -109,8 +118,3 @@ def _refusal(answer: dict[str, Any]) -> str | None:
     info = answer.get("idTagInfo")
     status = info.get("status") if isinstance(info, dict) else None
     return None if status in (None, _ACCEPTED) else clean(status)
-
-
-def _watt_hours(value: Any) -> float | None:
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
-    return float(value) if fits else None
