@@ -371,6 +371,7 @@ class _Turn:
             "now": self.now,
             "slices": 60,
             "slice": self.now.minute,
+            "clock_lag_s": self.policy.controller.clock_lag_s,
             **msgspec.structs.asdict(rule),
         }
         idle = [Idle(**row) for row in self.db.execute(SQL["unused_connectors"], values)]

@@ -9,13 +9,13 @@ from typing import Any
 
 import psycopg
 
-from deploy import audit, contacts, fieldwork, figures, ocpp, openapi, people
+from deploy import audit, benches, contacts, fieldwork, figures, ocpp, openapi, people, register
 from deploy.ledger import add_ledger
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
 from pilewatch.store.migrate import MigrationError, all_migrations, migrate
 from pilewatch.store.pool import Db, connect
-from pilewatch.store.registry import BadRegistry, load_registry
+from pilewatch.store.registry import BadRegistry
 
 Command = Callable[[Settings, argparse.Namespace], int]
 
@@ -69,8 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     add("status", _status, "what is up, and what waits; exit 1 if something is wrong")
     registry = commands.add_parser("registry", help="areas, grids, sites, chargers, connectors")
     inner = registry.add_subparsers(required=True, metavar="COMMAND")
-    load = add("load", _load, "load a registry file (YAML or CSV); may be repeated", inner)
-    load.add_argument("file", type=Path)
+    register.add_commands(add, inner)
     people.register(commands, add)
     audit.register(commands, add)
     ocpp.register(commands, add)
@@ -85,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     figures.register(add, commands)
     ledger = commands.add_parser("ledger", help="the ledger of all matters, as files")
     add_ledger(add, ledger.add_subparsers(required=True, metavar="COMMAND"))
+    benches.add_benches(add)
     _add_backtest(add("backtest", _backtest, "what another policy would have changed"))
     _add_simulate(add("simulate", _simulate, "a community of chargers that fail, over MQTT"))
     return parser
@@ -269,12 +269,6 @@ def _notify_test(settings: Settings, arguments: argparse.Namespace) -> int:
         else:
             print(f"{receiver.name:20} sent")
     return 1 if failed else 0
-
-
-def _load(settings: Settings, arguments: argparse.Namespace) -> int:
-    with _connect(settings) as db:
-        print(load_registry(db, arguments.file))
-    return 0
 
 
 _FIGURES = {

@@ -19,7 +19,7 @@ from ingest.batch import BatchBuilder, Message, Reading, read
 from ingest.metrics import Metrics
 from pilewatch.clock import Clock
 from pilewatch.model import Kind
-from pilewatch.store.observations import KnownCharger, ObservationStore, Written
+from pilewatch.store.observations import KnownCharger, ObservationStore, Written, microseconds
 from pilewatch.store.pool import Db, connect
 
 _LOG = structlog.get_logger()
@@ -27,6 +27,8 @@ _LISTENING_S = 3.0
 """How often we tell the engine that silence of the chargers would mean something."""
 _UNKNOWN_S = 10.0
 """How long an unregistered charger is believed to stay so."""
+_REPLAYED = 500
+"""Kept messages of one transaction, when their charger becomes known."""
 # Only such errors speak of a row; everything else (no connection, no table, disk full) of the
 # database, and then the batch waits.
 _ROW_ERRORS = (psycopg.DataError, psycopg.IntegrityError, UnicodeError, OverflowError, ValueError)
@@ -91,6 +93,7 @@ class Writer:
         self._store: ObservationStore | None = None
         self._known: dict[str, KnownCharger] = {}
         self._unknown: dict[str, float] = {}
+        self._registry_changed = False
         self._keep = KeepSome(time.monotonic)
         self._in_hand: list[Message] = []
 
@@ -166,6 +169,7 @@ class Writer:
         try:
             store = self._connection()
             store.db.execute("SELECT 1")  # brings what was notified meanwhile
+            self._replay_kept(store)
             self._show_listening(store)
         except psycopg.Error as error:
             self._database_lost(error)
@@ -181,12 +185,39 @@ class Writer:
     def _forget_registry(self) -> None:
         self._known.clear()
         self._unknown.clear()
+        self._registry_changed = True
+
+    def _replay_kept(self, store: ObservationStore) -> None:
+        """What chargers said before they were registered, as if it came now, with its own times."""
+        limit = _REPLAYED
+        while self._registry_changed:
+            try:
+                count = self._replay(store, limit)
+            except _ROW_ERRORS as error:
+                if isinstance(error, psycopg.Error) and (store.db.closed or store.db.broken):
+                    raise
+                if limit == 1:
+                    _LOG.error("a kept message cannot be stored", error=str(error))
+                    store.take_kept(1, self._clock())
+                limit = max(1, limit // 8)
+                continue
+            self._registry_changed = count == limit
+
+    def _replay(self, store: ObservationStore, limit: int) -> int:
+        with store.db.transaction():
+            kept = store.take_kept(limit, self._clock())
+            if kept:
+                self._write_once(store, [read(_kept_message(*one)) for one in kept])
+        if kept:
+            _LOG.info("kept messages replayed", messages=len(kept))
+        return len(kept)
 
     def _write(self, messages: Sequence[Message]) -> None:
         """Commit these messages; one that the database cannot take is isolated and refused."""
         readings = [read(message) for message in messages]
         self._write_readings(readings)
         if self._store is not None:
+            self._replay_kept(self._store)
             self._show_listening(self._store)
         self._metrics.lag.observe(max(0.0, time.time() - messages[0].received_us / 1e6))
         for reading in readings:
@@ -259,3 +290,8 @@ class Writer:
         for outcome, count in builder.refusals.items():
             metrics.messages.labels("refused").inc(count)
             metrics.quarantine.labels(outcome).inc(count)
+
+
+def _kept_message(topic: str, payload: bytes, received_at: datetime) -> Message:
+    at = microseconds(received_at)
+    return Message(topic, payload, len(payload), at, 1, 0, False, False, 0)

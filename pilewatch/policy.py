@@ -162,8 +162,9 @@ class SessionMeters(Struct, frozen=True, forbid_unknown_fields=True):
     flat_within: Share = 0.002
     flat_share: Share = 0.6
     flat_known: Annotated[int, Meta(ge=3)] = 10
-    drift: Annotated[float, Meta(gt=1)] = 1.3
+    drift: Annotated[float, Meta(gt=1)] = 1.32
     drift_sessions: Annotated[int, Meta(ge=2)] = 3
+    drift_known: Annotated[int, Meta(ge=4)] = 10
     drift_noise_k: Annotated[float, Meta(gt=0)] = 0.12
 
 

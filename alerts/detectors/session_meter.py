@@ -217,7 +217,7 @@ def _ageing(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> I
     seen = [s for s in sessions if s.warmed]
     late, rest = seen[: rule.drift_sessions], seen[rule.drift_sessions :]
     early = rest[len(rest) // 2 :]
-    if len(rest) < 2 * rule.drift_sessions or any(s.outdated for s in late):
+    if len(rest) < rule.drift_known or any(s.outdated for s in late):
         return
     # One session in the sun, or beside a fault of the neighbours, is no trend.
     now, then = _resistance(late), max(_resistance(early), _middle(early))

@@ -118,6 +118,15 @@ class ObservationStore:
         found = self.db.execute(_SQL["find_repeated"], {**values, "since": now - REPEAT_WINDOW})
         return {row["ord"] for row in found}
 
+    def take_kept(self, limit: int, now: datetime) -> list[tuple[str, bytes, datetime]]:
+        """Quarantined messages of chargers that have been registered since: topic, payload, when.
+
+        They count as replayed if the caller's transaction commits.
+        """
+        self._run("forget_known_chargers")
+        rows = self.db.execute(_SQL["take_kept"], {"limit": limit, "now": now}).fetchall()
+        return [(row["topic"], bytes(row["payload"]), row["received_at"]) for row in rows]
+
     def show_listener(self, client_id: str, since: datetime, now: datetime) -> None:
         """Say that this client hears the broker, without a gap since then."""
         self._run("show_listener", client_id=client_id, since=since, now=now)

@@ -330,12 +330,14 @@ ORDER BY n.id, m.ended_at DESC, m.session_id;
 -- name: unused_connectors
 -- One slice of the ports: those that say they are available and have rested for long, with their
 -- own and their neighbours' sessions before and since (neighbours: same kind, same grid). What was
--- found to be right by a repair's proof begins anew.
+-- found to be right by a repair's proof begins anew; a charger with a wrong clock tells wrong times.
 WITH resting AS (
     SELECT s.connector_id, s.charger_id, c.kind, p.grid_id, used.at AS last_used_at,
            greatest(used.at, repaired_at(s.connector_id)) AS since
     FROM connector_state s
     JOIN charger c ON c.id = s.charger_id AND c.active
+    JOIN charger_state h ON h.charger_id = c.id
+        AND coalesce(abs(h.clock_lag_s), 0) <= %(clock_lag_s)s
     JOIN site p ON p.id = c.site_id
     CROSS JOIN LATERAL (
         SELECT greatest(max(t.ended_at), max(t.started_at)) AS at FROM (

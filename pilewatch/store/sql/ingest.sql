@@ -313,6 +313,23 @@ INSERT INTO quarantine (received_at, topic, payload, size, reason, charger_code)
 SELECT * FROM unnest(%(received_at)s::timestamptz[], %(topic)s::text[], %(payload)s::bytea[],
                      %(size)s::integer[], %(reason)s::text[], %(charger_code)s::text[]);
 
+-- name: take_kept
+-- Messages of chargers that were unknown and no longer are, marked as replayed. The oldest first.
+WITH due AS (
+    SELECT k.id FROM quarantine k JOIN charger c ON c.code = k.charger_code AND c.active
+    WHERE k.replayed_at IS NULL AND k.size = octet_length(k.payload)
+      AND k.reason LIKE 'charger %% is not registered%%'
+    ORDER BY k.id LIMIT %(limit)s
+    FOR UPDATE OF k SKIP LOCKED
+), marked AS (
+    UPDATE quarantine q SET replayed_at = %(now)s FROM due WHERE q.id = due.id
+    RETURNING q.id, q.topic, q.payload, q.received_at
+)
+SELECT topic, payload, received_at FROM marked ORDER BY id;
+
+-- name: forget_known_chargers
+DELETE FROM unknown_charger u USING charger c WHERE c.code = u.code AND c.active;
+
 -- name: note_unknown_chargers
 INSERT INTO unknown_charger AS t (code, first_seen_at, last_seen_at, messages)
 SELECT u.code, u.at, u.at, u.messages

@@ -102,3 +102,32 @@ UPDATE connector n SET active = false
 WHERE n.active AND n.charger_id IN (SELECT charger_id FROM listed)
   AND NOT EXISTS (
       SELECT FROM listed l WHERE l.charger_id = n.charger_id AND l.number = n.number);
+
+-- name: read_areas
+SELECT code, name, timezone FROM area ORDER BY code;
+
+-- name: read_companies
+SELECT code, name, phone FROM company ORDER BY code;
+
+-- name: read_grids
+SELECT g.code, g.name, a.code AS area FROM grid g JOIN area a ON a.id = g.area_id ORDER BY g.code;
+
+-- name: read_sites
+SELECT s.code, g.code AS grid, c.code AS company, s.name, s.address, s.latitude, s.longitude,
+       s.repair_phone, s.city, s.postal_code, s.opening_hours
+FROM site s JOIN grid g ON g.id = s.grid_id LEFT JOIN company c ON c.id = s.company_id
+ORDER BY s.code;
+
+-- name: read_gateways
+SELECT w.code, s.code AS site FROM gateway w JOIN site s ON s.id = w.site_id ORDER BY w.code;
+
+-- name: read_chargers
+SELECT c.code, s.code AS site, w.code AS gateway, c.kind, c.label, c.vendor, c.model, c.active,
+       c.installed_on
+FROM charger c JOIN site s ON s.id = c.site_id LEFT JOIN gateway w ON w.id = c.gateway_id
+ORDER BY c.code;
+
+-- name: read_connectors
+SELECT c.code AS charger, n.number, n.max_power_w, n.plug, n.power_type, n.max_voltage_v,
+       n.max_current_a
+FROM connector n JOIN charger c ON c.id = n.charger_id WHERE n.active ORDER BY c.code, n.number;
