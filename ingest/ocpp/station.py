@@ -197,8 +197,8 @@ class Station(ABC):
         if whole == "unavailable" and own != "faulted":
             status = whole
         errors = dict.fromkeys([*self.whole.errors.values(), *port.errors.values()])
-        if status is None and not errors:
-            return None
+        if status is None and not port.errors:
+            return None  # it has not spoken yet
         return status or "unknown", tuple(errors)[:32]
 
     def own_status(self, port: Port) -> str | None:

@@ -198,7 +198,7 @@ def test_who_may_come_in(database: str, mosquitto: Mosquitto) -> None:
             ("C1", basic("C1", "wrong"), 401),
             ("C1", basic("C2"), 401),
             ("C9", basic("C9"), 404),
-            ("a b", basic("a b"), 404),
+            ("a%20b", basic("a b"), 404),
         ):
             with (
                 pytest.raises(InvalidStatus) as refused,
