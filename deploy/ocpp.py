@@ -15,6 +15,7 @@ from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings
 from pilewatch.store.pool import connect
 from pilewatch.wire import CHARGER_ID
+from pilewatch.workflow import audit
 
 
 def register(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -72,19 +73,21 @@ def _tap(settings: Settings, arguments: argparse.Namespace) -> int:
 def _password(settings: Settings, arguments: argparse.Namespace) -> int:
     from ingest.ocpp.memory import drop_password, set_password
 
+    charger, now = arguments.charger, utc_now()
+    # 1.6 takes 16 to 20 bytes, 2.0.1 16 to 40 characters.
+    made = sys.stdin.readline().rstrip("\n") if arguments.stdin else secrets.token_urlsafe(15)
+    if not 8 <= len(made.encode()) <= 64:
+        print("right would be a password of 8 to 64 bytes", file=sys.stderr)
+        return 1
     url = settings.database.url.get_secret_value()
-    with connect(url, application="pilewatch") as db:
-        if arguments.remove:
-            if not drop_password(db, arguments.charger):
-                print(f"{arguments.charger} has no password", file=sys.stderr)
-                return 1
-            return 0
-        # 1.6 takes 16 to 20 bytes, 2.0.1 16 to 40 characters.
-        made = sys.stdin.readline().rstrip("\n") if arguments.stdin else secrets.token_urlsafe(15)
-        if not 8 <= len(made.encode()) <= 64:
-            print("right would be a password of 8 to 64 bytes", file=sys.stderr)
+    with connect(url, application="pilewatch") as db, db.transaction():
+        if not arguments.remove:
+            set_password(db, charger, made.encode(), now)
+        elif not drop_password(db, charger):
+            print(f"{charger} has no password", file=sys.stderr)
             return 1
-        set_password(db, arguments.charger, made.encode(), utc_now())
-    if not arguments.stdin:
+        action = "ocpp_password.remove" if arguments.remove else "ocpp_password.set"
+        audit.record(db, now, None, action, f"charger/{charger}")
+    if not (arguments.stdin or arguments.remove):
         print(made)
     return 0
