@@ -61,6 +61,7 @@ class Gateway:
     ):
         ocpp = settings.ocpp
         self.metrics = Metrics(registry)
+        cards, self._tls = _cards_of(ocpp), _tls_of(ocpp)
         # The ingester may read the same settings, and needs its id for itself.
         client_id = f"{settings.mqtt.client_id or sockets.gethostname()}-ocpp-gateway"
         line = Line(
@@ -78,9 +79,8 @@ class Gateway:
             line=line,
             pool=open_pool(url, size=settings.database.pool_size, application="pilewatch ocpp"),
             keep=KeepSome(time.monotonic),
-            cards=_cards_of(ocpp),
+            cards=cards,
         )
-        self._tls = _tls_of(ocpp)
         self._admitted: WeakKeyDictionary[ServerConnection, Admitted] = WeakKeyDictionary()
         self._verifying = asyncio.Semaphore(_VERIFYING)
         self._here: dict[str, Connection] = {}
