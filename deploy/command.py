@@ -17,6 +17,7 @@ from deploy import (
     ebike,
     fieldwork,
     figures,
+    ocpp,
     openapi,
     people,
     register,
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     people.register(commands, add)
     audit.register(commands, add)
     dialects.register(commands, add)
+    ocpp.register(commands, add)
     fieldwork.add_commands(add, commands)
     notify = commands.add_parser("notify", help="who is told of incidents and tickets")
     inner = notify.add_subparsers(required=True, metavar="COMMAND")

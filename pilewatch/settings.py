@@ -132,6 +132,29 @@ class Api(_Section):
         return self.secure_cookies or self.public_url.startswith("https://")
 
 
+class Ocpp(_Section):
+    """The OCPP gateway; see docs/dialects/ocpp.md. `auth` none is for a closed network only.
+
+    `unknown` says what becomes of an id that is not registered and has no password: `quarantine`
+    lets it in, and shows it to the operator. `authorize` list takes the cards of `id_tags_file`,
+    one a line. A call is answered when the broker has what it says, or refused after `answer_s`.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=9000, ge=0, le=65535)
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    auth: Literal["basic", "none"] = "basic"
+    unknown: Literal["refuse", "quarantine"] = "refuse"
+    authorize: Literal["all", "list", "none"] = "all"
+    id_tags_file: Path | None = None
+    heartbeat_s: int = Field(default=60, ge=5, le=86400)
+    ping_s: int = Field(default=30, ge=1, le=3600)
+    answer_s: float = Field(default=5.0, gt=0, le=60)
+    command_s: float = Field(default=30.0, gt=0, le=300)
+    settle_s: float = Field(default=3.0, ge=0, le=60)
+
+
 class Ocpi(_Section):
     """Who we are to other parties, by the registers of OCPI; `country` is ISO 3166-1 alpha-3."""
 
@@ -240,6 +263,7 @@ class Settings(BaseSettings):
     posters: Posters = Posters()
     people: People = People()
     metrics: Metrics = Metrics()
+    ocpp: Ocpp = Ocpp()
     ocpi: Ocpi = Ocpi()
     open311: Open311 = Open311()
     log_format: Literal["json", "text"] = "text"
