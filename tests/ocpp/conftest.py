@@ -171,7 +171,7 @@ class Ears:
 
     def next(self, topic: str, **having: Any) -> dict[str, Any]:
         """Wait for a message with these fields; what came before it is forgotten."""
-        until = time.monotonic() + 15
+        until = time.monotonic() + 60
         while True:
             for place, (where, body) in enumerate(self.heard):
                 if where == topic and having.items() <= body.items():
