@@ -45,6 +45,8 @@ bench: .venv/ready-dev ## measure ingester and API against bare references (need
 	$(RUN)/python -m bench.ingest
 	$(RUN)/python -m bench.uptime
 	$(RUN)/python -m bench.availability
+	$(RUN)/python -m bench.ledger
+	$(RUN)/python -m bench.growth
 
 client: .venv/ready-dev ## make a typed Python client of the API in build/client
 	$(RUN)/pilewatch openapi --out build/openapi.json

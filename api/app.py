@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from api import (
     account,
+    adoption,
     alertmanager,
     auditing,
     availability,
@@ -29,6 +30,7 @@ from api import (
     models,
     persons,
     planning,
+    policies,
     problems,
     reporting,
     routes,
@@ -107,7 +109,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(meetings.router, meetings.orders, matters.router, matters.orders),
         *(patrols.router, patrols.orders, photos.router, posters.router, posters.orders),
         *(bulk.orders, splitting.router, splitting.orders, costs.router, costs.orders),
-        ledger.router,
+        *(ledger.router, adoption.orders, policies.router, policies.orders),
         *(persons.router, persons.orders, account.router, account.orders, auditing.router),
         *(availability.router, availability.orders, webhooks.router, webhooks.orders),
         *opendata.ROUTERS,

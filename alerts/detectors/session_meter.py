@@ -6,7 +6,7 @@ them; a rule that no longer finds its fault in a good session withdraws it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import takewhile
 from math import sqrt
 from statistics import median
@@ -66,6 +66,11 @@ class Metered:
         return abs((self.rise_wh or 0.0) - power) / power if power > 0 else 0.0
 
     @property
+    def surged(self) -> bool:
+        """More flowed than the port can give: a short circuit, shorter than between two values."""
+        return self.max_power_w is not None and (self.peak_w or 0.0) > 1.5 * self.max_power_w
+
+    @property
     def heat(self) -> float:
         """The mean of the current's square, A²."""
         return self.mean_a2 or 0.0
@@ -120,7 +125,7 @@ def _meter(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> It
         yield _found("meter-failure", last, at, {**said, "frozen": True})
     elif last.falls >= rule.falls:
         yield _found("meter-backwards", last, at, {**said, "falls": last.falls})
-    elif last.integral_wh and last.mismatch > rule.mismatch:
+    elif last.integral_wh and last.mismatch > rule.mismatch and not last.surged:
         yield from _mismatch(sessions, at, rule)
     elif last.integral_wh:
         yield _gone("meter-failure", last, at)
@@ -133,7 +138,7 @@ def _mismatch(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) ->
     """
     register, power = 0.0, 0.0
     for session in sessions:
-        if session.outdated or not session.steady or not session.integral_wh:
+        if session.outdated or not session.steady or not session.integral_wh or session.surged:
             continue
         register += session.rise_wh or 0.0
         power += session.integral_wh
@@ -215,11 +220,12 @@ def _ageing(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> I
     where the sun begins to shine on this plug alone.
     """
     seen = [s for s in sessions if s.warmed]
-    late, rest = seen[: rule.drift_sessions], seen[rule.drift_sessions :]
+    of = _lately(seen, rule)
+    late, rest = seen[:of], seen[of:]
     early = rest[len(rest) // 2 :]
-    if len(rest) < 2 * rule.drift_sessions or any(s.outdated for s in late):
+    if len(rest) < rule.drift_known or any(s.outdated for s in late):
         return
-    # One session in the sun, or beside a fault of the neighbours, is no trend.
+    # One session beside a fault of the neighbours is no trend.
     now, then = _resistance(late), max(_resistance(early), _middle(early))
     lately = (now, _middle(late), late[0].kelvin_per_a2)
     noise = max(rule.drift_noise_k, _unexplained(rest)) / sum(s.heat**2 for s in late) ** 0.5
@@ -228,6 +234,13 @@ def _ageing(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> I
         yield _found("thermal-drift", sessions[0], at, evidence)
     elif max(lately[1:]) < (1 + rule.drift) / 2 * then:
         yield _gone("thermal-drift", sessions[0], at)
+
+
+def _lately(seen: Sequence[Metered], rule: SessionMeters) -> int:
+    """How many of the newest are judged: they reach over a day's course of air and sun."""
+    span = timedelta(seconds=rule.drift_span_s)
+    within = sum(1 for _ in takewhile(lambda s: seen[0].ended_at - s.ended_at < span, seen))
+    return max(rule.drift_sessions, within + 1)
 
 
 def _middle(of: Sequence[Metered]) -> float:

@@ -17,10 +17,10 @@ grids: [{code: wanhe-1, area: wanhe, name: 第一网格}]
 sites:
   - {code: wanhe-1a, grid: wanhe-1, company: xinchong, name: 东门车棚, latitude: 32.13,
      longitude: 114.07, repair_phone: 03761234567}
-gateways: [{code: gw-1, site: wanhe-1a}]
+gateways: [{code: gw-1, site: wanhe-1a, device: dny-1}]
 chargers:
   - {code: WH-E01, site: wanhe-1a, gateway: gw-1, kind: ebike, label: 1号棚, connectors: 10,
-     max_power_w: 800}
+     max_power_w: 800, device: dny-13544000}
   - {code: WH-C01, site: wanhe-1a, kind: car, label: 快充1, connectors: [{number: 1},
      {number: 4, max_power_w: 60000}]}
 """
