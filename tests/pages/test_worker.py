@@ -52,13 +52,15 @@ class Day:
         self.order("operator", "/patrol-plans", {**said, "first_due_at": due})
         self.world.db.execute("UPDATE patrol_round SET opened_at = now() - interval '1 day'")
 
-    def switch_on(self, language: str = "en-GB", **more: Any) -> Page:
-        """A new phone: the worker logs in, and the app is installed."""
+    def switch_on(self, language: str = "en-GB", room: int | None = None, **more: Any) -> Page:
+        """A new phone, with `room` bytes: the worker logs in, and the app is installed."""
         self.phone = self.browser.new_context(
             base_url=self.url, viewport=PHONE, locale=language, **more
         )
         self.phone.set_default_timeout(20_000)
         page = self.open("/login?next=/worker")
+        if room is not None:  # before a base is open: a browser remembers what was left
+            self.give(page, room)
         page.fill("#login", "grid_worker")
         page.fill("#password", PASSWORD)
         page.press("#password", "Enter")
@@ -69,6 +71,11 @@ class Day:
         page.wait_for_selector("html[data-ready]")
         page.wait_for_function("navigator.serviceWorker.controller !== null")
         return page
+
+    def give(self, page: Page, room: int | None) -> None:
+        """So many bytes for the app; None: as many as there are."""
+        said = {"origin": self.url} | ({} if room is None else {"quotaSize": room})
+        self.phone.new_cdp_session(page).send("Storage.overrideQuotaForOrigin", said)
 
     def open(self, path: str = "/worker") -> Page:
         """The app in a new window of this phone."""
@@ -213,21 +220,17 @@ def test_a_lapsed_login_keeps_everything_and_goes_on_after_the_next(day: Day) ->
 
 def test_a_full_phone_says_so_and_loses_nothing_that_was_saved(day: Day) -> None:
     day.plan()
-    page = day.switch_on()
+    page = day.switch_on(room=500_000)
     page.click("a.task >> text=survey")
     page.click("a.primary")
     page.click("[data-item=housing] .bad")
     expect(page.locator(".saved")).to_have_text("Saved on this phone")
-    used = page.evaluate("navigator.storage.estimate().then((found) => found.usage)")
-    quota = {"origin": day.url, "quotaSize": used + 10_000}
-    control = day.phone.new_cdp_session(page)
-    control.send("Storage.overrideQuotaForOrigin", quota)
     page.set_input_files("[data-item=housing] input[type=file]", picture())
     expect(page.locator(".saved.problem")).to_contain_text("storage is full")
     expect(page.locator("[data-item=housing] img")).to_have_count(0)
     page.reload()
     expect(page.locator("[data-item=housing]")).to_have_class("item bad")
-    control.send("Storage.overrideQuotaForOrigin", {"origin": day.url})
+    day.give(page, None)
     page.set_input_files("[data-item=housing] input[type=file]", picture())
     expect(page.locator("[data-item=housing] img")).to_have_count(1)
 
@@ -323,8 +326,9 @@ def test_the_app_is_accessible_fits_a_small_phone_and_keeps_hostile_names_as_wor
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         flat = page.evaluate(
             """[...document.querySelectorAll('main :is(a, button, label.button, input)')]
-                .filter(e => e.type !== "file" && e.checkVisibility() && e.getBoundingClientRect().height < 44
-                    && !(e instanceof SVGElement)).map(e => e.outerHTML)"""
+                .filter(e => e.type !== "file" && e.checkVisibility() &&
+                    e.getBoundingClientRect().height < 44 && !(e instanceof SVGElement))
+                .map(e => e.outerHTML)"""
         )
         assert flat == [], path
         assert page.locator("main img").count() == 0 and page.title() != "owned"

@@ -28,7 +28,7 @@ export function h(name, given = {}, ...inner) {
   made.append(...real(inner));
   return made;
 }
-const real = (inner) => inner.flat().filter((one) => one !== null && one !== undefined && one !== false);
+const real = (inner) => inner.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false);
 export const fill = (element, ...inner) => element.replaceChildren(...real(inner));
 
 const SVG = "http://www.w3.org/2000/svg";
