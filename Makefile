@@ -28,7 +28,7 @@ demo: .venv/ready-run ## everything on this machine: simulated chargers and peop
 	@$(RUN)/pilewatch demo
 
 test: .venv/ready-dev ## all tests; parts that are missing are skipped, see `make parts`
-	$(RUN)/pytest -q
+	$(RUN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 check: .venv/ready-dev ## style, types, floors, spelling and links of the docs
 	$(RUN)/ruff check .
@@ -45,6 +45,8 @@ bench: .venv/ready-dev ## measure ingester and API against bare references (need
 	$(RUN)/python -m bench.ingest
 	$(RUN)/python -m bench.uptime
 	$(RUN)/python -m bench.availability
+	$(RUN)/python -m bench.ledger
+	$(RUN)/python -m bench.growth
 
 client: .venv/ready-dev ## make a typed Python client of the API in build/client
 	$(RUN)/pilewatch openapi --out build/openapi.json

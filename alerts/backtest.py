@@ -217,6 +217,7 @@ def replay(
     write: Write,
     *,
     step: timedelta,
+    progress: Callable[[datetime], None] | None = None,
 ) -> Difference:
     """What would have been different in the range. The engine looks once each `step` of history's
     time, and has `WARM_UP` before the range to find what was already broken."""
@@ -230,6 +231,8 @@ def replay(
     engine = Engine(scratch, msgspec.structs.replace(policy, self_repair=_NO_RESETS))
     hour = start
     for now, said in _ticks(source, start, ends, step):
+        if progress is not None:
+            progress(now)
         for place in range(0, len(said), _MANY):
             write(said[place : place + _MANY], now)
         scratch.execute(_SQL["show_listener"], {"since": start, "now": now})

@@ -337,7 +337,12 @@ class _Turn:
     def _read_meters(self) -> None:
         """The latest values of connectors that break a limit, or did."""
         limits = self.policy.limits
-        values = {"now": self.now, **msgspec.structs.asdict(limits), "mine": metering.METERING}
+        values = {
+            "now": self.now,
+            **msgspec.structs.asdict(limits),
+            "mine": metering.METERING,
+            "clock_lag_s": self.policy.controller.clock_lag_s,
+        }
         for row in self.db.execute(SQL["meters_to_judge"], values).fetchall():
             self.ledger.read_chargers([row["charger_id"]])
             subjects = (
@@ -371,6 +376,7 @@ class _Turn:
             "now": self.now,
             "slices": 60,
             "slice": self.now.minute,
+            "clock_lag_s": self.policy.controller.clock_lag_s,
             **msgspec.structs.asdict(rule),
         }
         idle = [Idle(**row) for row in self.db.execute(SQL["unused_connectors"], values)]

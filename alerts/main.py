@@ -23,6 +23,7 @@ from pilewatch.clock import Clock, utc_now
 from pilewatch.observability import serve_metrics, setup_logging
 from pilewatch.policy import BadPolicy, load_policy
 from pilewatch.settings import Settings
+from pilewatch.store.policies import in_force
 from pilewatch.store.pool import Db, connect
 from pilewatch.workflow.contacts import erase_contacts
 from pilewatch.workflow.patrols import sweep_patrols
@@ -39,7 +40,7 @@ class Process:
     ):
         self.settings = settings
         self.clock = clock
-        self.policy = load_policy(settings.alerts.policy_file)
+        self.policy = self._own_policy = load_policy(settings.alerts.policy_file)
         self.metrics = Metrics(registry)
         self._directory = directory_of(settings)
         self._channels = open_channels(self._directory.addresses, settings.api.public_url, clock)
@@ -93,6 +94,7 @@ class Process:
         engine = Engine(db, self.policy)
         while not self.stop.is_set():
             started = time.monotonic()
+            self.policy = engine.policy = in_force(db, self._own_policy)
             more = engine.turn(self.clock())
             self.metrics.decision.observe(time.monotonic() - started)
             self.metrics.count(engine)

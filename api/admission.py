@@ -20,7 +20,7 @@ _PATIENCE_S = 10.0
 _LARGEST = 256 * 1024
 """Bytes of a body: far more than any order needs."""
 _PHOTOS = (
-    (re.compile(r"/api/v1/receipts/[^/]+/photos"), MOST_BYTES),
+    (re.compile(r"/api/v1/(receipts/[^/]+/photos|inspections/[^/]+/photos/[^/]+)"), MOST_BYTES),
     (re.compile(r"/report/[^/]+|/r/[^/]+/photos"), MOST_PHOTOS * MOST_BYTES + _LARGEST),
 )
 """Where photos are sent: a body as large as they may be."""

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from api import (
     account,
+    adoption,
     alertmanager,
     auditing,
     availability,
@@ -29,6 +30,7 @@ from api import (
     models,
     persons,
     planning,
+    policies,
     problems,
     reporting,
     routes,
@@ -38,7 +40,7 @@ from api import (
 )
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
-from api.fieldwork import patrols, posters
+from api.fieldwork import patrols, photos, posters
 from api.ledger import routes as ledger
 from api.metrics import Measured, Metrics
 from api.oidc import Organisation
@@ -105,9 +107,9 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(commands.router, commands.orders),
         *(reporting.router, reporting.orders),
         *(meetings.router, meetings.orders, matters.router, matters.orders),
-        *(patrols.router, patrols.orders, posters.router, posters.orders),
+        *(patrols.router, patrols.orders, photos.router, posters.router, posters.orders),
         *(bulk.orders, splitting.router, splitting.orders, costs.router, costs.orders),
-        ledger.router,
+        *(ledger.router, adoption.orders, policies.router, policies.orders),
         *(persons.router, persons.orders, account.router, account.orders, auditing.router),
         *(availability.router, availability.orders, webhooks.router, webhooks.orders),
         *opendata.ROUTERS,

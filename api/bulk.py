@@ -199,19 +199,20 @@ def _once(
     ask: Asked, key: str | None, digest: bytes, word: str, action: Action, ticket: BulkTicket
 ) -> dict[str, Any]:
     if key is None:
-        return _do(ask, word, action, ticket)
+        return do_one(ask, word, action, ticket)
     name = {"caller": caller_name(ask), "key": key}
     with ask.db.transaction():
         if not ask.rows("claim_key", **name, request=digest):
             kept: dict[str, Any] = ask.rows("kept_answer", **name)[0]["response"]
             return kept
-        result = _do(ask, word, action, ticket)
+        result = do_one(ask, word, action, ticket)
         kept_answer = {"status": result["status"], "response": Jsonb(result)}
         ask.db.execute(SQL["keep_answer"], {**name, **kept_answer})
     return result
 
 
-def _do(ask: Asked, word: str, action: Action, ticket: BulkTicket) -> dict[str, Any]:
+def do_one(ask: Asked, word: str, action: Action, ticket: BulkTicket) -> dict[str, Any]:
+    """The order for one of them: what became of it, a refusal included."""
     try:
         after = ticketing.do(ask, ticket.id, word, action, ticket.version)
     except problems.REFUSALS as error:

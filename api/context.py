@@ -19,6 +19,7 @@ from pilewatch.clock import Clock
 from pilewatch.policy import Policy
 from pilewatch.settings import Settings
 from pilewatch.store import queries
+from pilewatch.store.policies import in_force
 from pilewatch.store.pool import Db, Pool
 from pilewatch.workflow import audit
 
@@ -51,8 +52,8 @@ class Asked:
 
     @property
     def policy(self) -> Policy:
-        """The installation's policy."""
-        return self.context.policy
+        """The policy in force."""
+        return in_force(self.db, self.context.policy)
 
     @property
     def person_id(self) -> int:

@@ -28,6 +28,7 @@ _TAGS = {
     "OCPI": "Locations for other parties, OCPI 2.2.1",
     "Open311": "GeoReport v2",
     "planning": "Planned downtime, and silences of what is known",
+    "policy": "What is decided about faults and promises, and trials of another policy",
     "uptime": "How much of the time what stands there could be used, by three rules",
     "people": "Who may do what; keys, sessions and the audit",
     "operation": "For those who run it",

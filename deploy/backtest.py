@@ -33,8 +33,10 @@ def run_backtest(
     *,
     database_url: str | None = None,
     step: timedelta = timedelta(seconds=10),
+    progress: Callable[[datetime], None] | None = None,
 ) -> Difference:
-    """What this policy would have changed in the range. Raises `CannotReplay`."""
+    """What this policy would have changed in the range; `progress` hears how far the replay has
+    come. Raises `CannotReplay`."""
     if begins >= ends:
         raise CannotReplay("--from must be before --to")
     url = database_url or settings.database.url.get_secret_value()
@@ -43,7 +45,9 @@ def run_backtest(
         with connect(scratch_url, application="pilewatch backtest") as scratch:
             migrate(scratch, timescale=settings.database.timescale)
             write = writer(source, scratch)
-            return replay(source, scratch, policy, begins, ends, write, step=step)
+            return replay(
+                source, scratch, policy, begins, ends, write, step=step, progress=progress
+            )
 
 
 @contextmanager

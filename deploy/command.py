@@ -9,13 +9,27 @@ from typing import Any
 
 import psycopg
 
-from deploy import audit, contacts, fieldwork, figures, openapi, people, secrets
+from deploy import (
+    audit,
+    benches,
+    contacts,
+    dialects,
+    ebike,
+    fieldwork,
+    figures,
+    ocpp,
+    openapi,
+    people,
+    register,
+    secrets,
+    trials,
+)
 from deploy.ledger import add_ledger
 from pilewatch.clock import utc_now
 from pilewatch.settings import BadSettings, Settings, load_settings
 from pilewatch.store.migrate import MigrationError, all_migrations, migrate
 from pilewatch.store.pool import Db, connect
-from pilewatch.store.registry import BadRegistry, load_registry
+from pilewatch.store.registry import BadRegistry
 
 Command = Callable[[Settings, argparse.Namespace], int]
 
@@ -62,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--speed", type=float, default=1.0)
     add("migrate", _migrate, "bring the database to this version")
     add("ingest", _ingest, "take in what chargers say over MQTT")
+    ebike.register(add)
     add("alerts", _alerts, "turn faults into incidents and tickets")
     add("api", _api, "answer people and programs over HTTP")
     document = add("openapi", openapi.run, "the API's OpenAPI document, for clients")
@@ -69,10 +84,11 @@ def _parser() -> argparse.ArgumentParser:
     add("status", _status, "what is up, and what waits; exit 1 if something is wrong")
     registry = commands.add_parser("registry", help="areas, grids, sites, chargers, connectors")
     inner = registry.add_subparsers(required=True, metavar="COMMAND")
-    load = add("load", _load, "load a registry file (YAML or CSV); may be repeated", inner)
-    load.add_argument("file", type=Path)
+    register.add_commands(add, inner)
     people.register(commands, add)
     audit.register(commands, add)
+    dialects.register(commands, add)
+    ocpp.register(commands, add)
     fieldwork.add_commands(add, commands)
     notify = commands.add_parser("notify", help="who is told of incidents and tickets")
     inner = notify.add_subparsers(required=True, metavar="COMMAND")
@@ -85,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     figures.register(add, commands)
     ledger = commands.add_parser("ledger", help="the ledger of all matters, as files")
     add_ledger(add, ledger.add_subparsers(required=True, metavar="COMMAND"))
+    benches.add_benches(add)
     _add_backtest(add("backtest", _backtest, "what another policy would have changed"))
+    trials.register(add)
     _add_simulate(add("simulate", _simulate, "a community of chargers that fail, over MQTT"))
     return parser
 
@@ -269,12 +287,6 @@ def _notify_test(settings: Settings, arguments: argparse.Namespace) -> int:
         else:
             print(f"{receiver.name:20} sent")
     return 1 if failed else 0
-
-
-def _load(settings: Settings, arguments: argparse.Namespace) -> int:
-    with _connect(settings) as db:
-        print(load_registry(db, arguments.file))
-    return 0
 
 
 _FIGURES = {

@@ -170,7 +170,7 @@ def _start(
 
 _STEPS = (
     (("ingest",), "ingester"),
-    (("alerts", "api"), "alert engine, API and pages"),
+    (("alerts", "api", "trials"), "alert engine, API and pages"),
     (("simulate",), "simulated chargers, and the people who look after them"),
 )
 
@@ -249,7 +249,7 @@ class Where:
 
 
 def programs(where: Where, scenario: Path, keys: Path, *played: str) -> dict[str, Program]:
-    """The four processes by name; each is the `pilewatch` command with settings of its own."""
+    """The five processes by name; each is the `pilewatch` command with settings of its own."""
     shared = {
         "PILEWATCH_DATABASE__URL": where.database_url,
         "PILEWATCH_MQTT__HOST": "127.0.0.1",
@@ -268,6 +268,7 @@ def programs(where: Where, scenario: Path, keys: Path, *played: str) -> dict[str
         "ingest": (),
         "alerts": (),
         "api": (),
+        "trials": (),
         "simulate": ("--scenario", str(scenario), *people, *played),
     }
     made = {}

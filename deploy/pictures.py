@@ -26,6 +26,7 @@ CHROMIUM_FLAGS = [
     *("--disable-background-networking", "--disable-component-update"),
 ]
 _PHONE: ViewportSize = {"width": 390, "height": 844}
+_WALL: ViewportSize = {"width": 1920, "height": 1080}
 _DESK: ViewportSize = {"width": 1280, "height": 860}
 
 
@@ -75,6 +76,23 @@ def _shoot(browser: Browser, page_url: str, passwords: dict[str, str]) -> None:
     desk.screenshot(path=PICTURES / "console.png")
     desk.goto(f"{page_url}/console/tickets/1")
     desk.screenshot(path=PICTURES / "ticket.png", full_page=True)
+    _shoot_more(browser, page_url, passwords)
+
+
+def _shoot_more(browser: Browser, page_url: str, passwords: dict[str, str]) -> None:
+    """A night's shift, a repairer's phone, and the wall."""
+    night = browser.new_page(viewport=_DESK, locale="zh-CN", color_scheme="dark")
+    sign_in(night, page_url, "operator", passwords["operator"])
+    for path, name in (("chargers/WH-E01?hours=6", "charger"), ("map", "map")):
+        night.goto(f"{page_url}/console/{path}")
+        night.screenshot(path=PICTURES / f"{name}.png", full_page=name == "charger")
+    phone = browser.new_page(viewport=_PHONE, locale="zh-CN", device_scale_factor=2)
+    sign_in(phone, page_url, "repairer", passwords["repairer"])
+    phone.goto(f"{page_url}/repair")
+    phone.screenshot(path=PICTURES / "repair.png")
+    wall = browser.new_page(viewport=_WALL, locale="zh-CN")
+    wall.goto(f"{page_url}/board")
+    wall.screenshot(path=PICTURES / "wall.png")
 
 
 def sign_in(page: Page, page_url: str, login: str, password: str) -> None:

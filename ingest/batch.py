@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from ingest.dialect import decode
+from ingest.dialects.registry import Dialects
 from pilewatch.model import Kind, Observation, ReportedError
 from pilewatch.store.observations import KnownCharger, Refused, Row, Staged, microseconds
+from pilewatch.store.partial import Partial
 from pilewatch.wire import BadMessage
 
 KEPT_BYTES = 4096
@@ -17,6 +18,7 @@ KEPT_BYTES = 4096
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _JSON = msgspec.json.Encoder()
 _NO_ERRORS = "[]"
+NATIVE_ONLY = Dialects()
 
 
 class Message(NamedTuple):
@@ -47,14 +49,14 @@ def moment(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
-def read(message: Message) -> Reading:
+def read(message: Message, dialects: Dialects = NATIVE_ONLY) -> Reading:
     """Decode one message; never raises for what is in it."""
     if message.topic is None:
         return Reading(message, [], False, "topic is not UTF-8")
     if message.size > len(message.payload):
         return Reading(message, [], False, f"payload has {message.size} bytes; at most 16384")
     try:
-        said = decode(
+        said = dialects.decode(
             message.topic,
             message.payload,
             moment(message.received_us),
@@ -125,7 +127,10 @@ class BatchBuilder:
                 self.refuse(reading.message, "undecodable", reading.reason)
             else:
                 for said in reading.observations:
-                    self._add(said, reading.message)
+                    if said.connector or said.kind != Kind.STATUS:
+                        self._add(said, reading.message)
+                    else:
+                        self._spread(said, reading)
         return self
 
     def build(self) -> Staged:
@@ -171,6 +176,16 @@ class BatchBuilder:
                 return
         self._stage(said, message, charger.id, connector_id)
 
+    def _spread(self, said: Observation, reading: Reading) -> None:
+        """A status of connector 0 speaks of each that the message does not name."""
+        charger = self.known.get(said.charger)
+        if charger is None:
+            self._refuse_unknown(said, reading.message)
+            return
+        named = {other.connector for other in reading.observations}
+        for number in sorted(charger.connectors.keys() - named):
+            self._add(msgspec.structs.replace(said, connector=number), reading.message)
+
     def _refuse_unknown(self, said: Observation, message: Message) -> None:
         if said.kind == Kind.CONFIRM:
             return  # its heartbeat has been refused already
@@ -190,6 +205,8 @@ class BatchBuilder:
         observed = microseconds(said.observed_at)
         if kind == Kind.STATUS and said.replayed and said.digest is not None:
             kind = Kind.CONFIRM  # a retained status of unknown age: only news if it differs
+        if said.kind == Kind.STATUS and _is_partial(said):
+            staged.partial[len(staged.rows)] = Partial(said.errors_source, said.only_from)
         staged.rows.append(
             (
                 len(staged.rows),
@@ -256,7 +273,8 @@ class BatchBuilder:
                 news.confirmed = received
         elif said.kind == Kind.ONLINE and (news.booted is None or observed >= news.booted):
             news.booted = observed
-            news.online = said.data or {}
+            told = {key: value for key, value in (said.data or {}).items() if value is not None}
+            news.online = {**news.online, **told}
 
     def _note_meter(
         self, said: Observation, connector_id: int, received: int, observed: int
@@ -282,6 +300,15 @@ class BatchBuilder:
         for place, value in enumerate(values, 3):
             if value is not None and (newer or row[place] is None):
                 row[place] = value
+
+
+def _is_partial(said: Observation) -> bool:
+    return (
+        said.errors is None
+        or said.status is None
+        or said.errors_source is not None
+        or said.only_from is not None
+    )
 
 
 def _errors(errors: tuple[ReportedError, ...] | None) -> str | None:

@@ -47,12 +47,14 @@ class Link:
         settings: Mqtt,
         client_id: str,
         *,
+        subscriptions: Sequence[str],
         unacknowledged: int,
         writer: Writer,
         metrics: Metrics,
     ):
         self._settings = settings
         self._client_id = client_id
+        self._subscriptions = subscriptions
         self._limit = unacknowledged
         self._writer = writer
         self._metrics = metrics
@@ -65,6 +67,7 @@ class Link:
         self._full_since: float | None = None
         self._session: Session | None = None
         self._topics: dict[bytes, str] = {}
+        self._received_us = 0
 
     @property
     def up(self) -> bool:
@@ -94,6 +97,7 @@ class Link:
             self._session = session = Session(
                 self._settings,
                 self._client_id,
+                subscriptions=self._subscriptions,
                 receive_maximum=min(self._limit, 65535),
                 heard=self._heard,
             )
@@ -197,7 +201,8 @@ class Link:
         """Every PUBLISH that lies ready goes to the writer; gives how many."""
         taken = 0
         topics, waiting, connection = self._topics, self._writer.waiting, self._connection
-        received_us = time.time_ns() // 1000
+        # Each its own microsecond: what has no time of its own is told apart, and ordered, by it.
+        received_us = max(time.time_ns() // 1000, self._received_us)
         for name, payload, qos, mid, retain, dup in stream.publishes():
             topic = topics.get(name) or self._new_topic(name)
             size = len(payload)
@@ -205,11 +210,13 @@ class Link:
                 self._metrics.dropped.inc()
                 continue
             taken += 1
+            received_us += 1
             self._waiting_bytes += size
             kept = payload if size <= MAX_PAYLOAD else payload[:KEPT_BYTES]
             waiting.append(
                 Message(topic, kept, size, received_us, qos, mid, retain, dup, connection)
             )
+        self._received_us = received_us
         return taken
 
     def _new_topic(self, name: bytes) -> str | None:

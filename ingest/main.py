@@ -9,19 +9,21 @@ import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from ingest.batch import Message
+from ingest.dialects.registry import choose
 from ingest.link import Link, TakenOver
 from ingest.metrics import Metrics
 from ingest.sender import Sender
 from ingest.writer import Writer
 from pilewatch.clock import Clock, utc_now
 from pilewatch.observability import serve_metrics, setup_logging
-from pilewatch.settings import Settings
+from pilewatch.settings import BadSettings, Settings
 
 _LOG = structlog.get_logger()
 
 
 class Ingester:
-    """The link in the calling thread, writer and sender each in their own."""
+    """The link in the calling thread, writer and sender each in their own. Raises `BadSettings`
+    for dialects that cannot be spoken together."""
 
     def __init__(
         self, settings: Settings, *, clock: Clock = utc_now, registry: CollectorRegistry = REGISTRY
@@ -29,9 +31,11 @@ class Ingester:
         self.stop = threading.Event()
         self.metrics = Metrics(registry)
         client_id = settings.mqtt.client_id or f"pilewatch-ingest-{socket.gethostname()}"
+        dialects = choose(settings.ingest)
         self.writer = Writer(
             settings.database.url.get_secret_value(),
             client_id=client_id,
+            dialects=dialects,
             clock=clock,
             metrics=self.metrics,
             retention_days=settings.database.retention_days,
@@ -42,6 +46,7 @@ class Ingester:
         self.link = Link(
             settings.mqtt,
             client_id,
+            subscriptions=dialects.subscriptions,
             unacknowledged=settings.ingest.unacknowledged,
             writer=self.writer,
             metrics=self.metrics,
@@ -78,7 +83,11 @@ def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT. Gives the exit code."""
     setup_logging(settings.log_format, process="ingest")
     serve_metrics(settings.metrics)
-    ingester = Ingester(settings)
+    try:
+        ingester = Ingester(settings)
+    except BadSettings as error:
+        _LOG.error(str(error))
+        return 2
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ingester.stop.set())
     try:

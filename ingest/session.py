@@ -1,7 +1,7 @@
 """One connection to the broker: how it is opened, what it subscribes to, and why it ended."""
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -11,7 +11,6 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from ingest.dialect import DIALECTS
 from ingest.stream import Stream
 from pilewatch.settings import Mqtt
 
@@ -43,17 +42,20 @@ def authenticate(client: mqtt.Client, settings: Mqtt) -> None:
 
 
 class Session:
-    """A connection that was tried once. `heard` is told when we begin and cease to listen."""
+    """A connection that was tried once. `heard` is told when we begin and cease to listen. Of the
+    `subscriptions` the first, the native contract's, must be granted by the broker."""
 
     def __init__(
         self,
         settings: Mqtt,
         client_id: str,
         *,
+        subscriptions: Sequence[str],
         receive_maximum: int,
         heard: Callable[[bool], None],
     ):
         self._settings = settings
+        self._subscriptions = subscriptions
         self._receive_maximum = receive_maximum
         self._heard = heard
         self.up = False
@@ -64,7 +66,8 @@ class Session:
         """The broker confirmed that we are out of the group."""
         self._leaving: set[int | None] = set()
         self._session_present = False
-        self._once: dict[int | None, str] = {}
+        self._asked: dict[int | None, list[str]] = {}
+        self._once: dict[int | None, list[str]] = {}
         v5 = self._v5
         self.client = _Client(
             CallbackAPIVersion.VERSION2,
@@ -123,9 +126,10 @@ class Session:
 
     def leave_group(self) -> None:
         """Let the others of the group have what comes from now on; `left` tells when it is so."""
-        group = self._settings.share_group
-        for dialect in DIALECTS:
-            self._leaving.add(self.client.unsubscribe(f"$share/{group}/{dialect.subscription}")[1])
+        self._leaving.add(self.client.unsubscribe(self._shared())[1])
+
+    def _shared(self) -> list[str]:
+        return [f"$share/{self._settings.share_group}/{topic}" for topic in self._subscriptions]
 
     def _on_connect(
         self, client: mqtt.Client, _data: Any, flags: Any, reason: Any, _properties: Any
@@ -135,35 +139,37 @@ class Session:
             client.disconnect()
             return
         self._session_present = flags.session_present
-        for dialect in DIALECTS:
-            self._subscribe(dialect.subscription)
-
-    def _subscribe(self, topic: str) -> None:
-        client, group = self.client, self._settings.share_group
-        if group is None:
+        topics = list(self._subscriptions)
+        if self._settings.share_group is None:
             # With a session of ours at the broker, retained messages would only be repeats.
-            options = SubscribeOptions(qos=1, retainHandling=1)
-            client.subscribe(topic, options=options) if self._v5 else client.subscribe(topic, 1)
+            self._subscribe(topics, retain_handling=1)
             return
-        self._subscribe_plainly(f"$share/{group}/{topic}")
+        self._subscribe(self._shared())
         if not self._session_present:
             # A shared subscription gets no retained messages: ask for them once, by ourselves.
-            self._once[self._subscribe_plainly(topic)] = topic
+            self._once[self._subscribe(topics)] = topics
 
-    def _subscribe_plainly(self, topic: str) -> int | None:
+    def _subscribe(self, topics: list[str], *, retain_handling: int = 0) -> int | None:
         if self._v5:
-            return self.client.subscribe(topic, options=SubscribeOptions(qos=1))[1]
-        return self.client.subscribe(topic, 1)[1]
+            options = SubscribeOptions(qos=1, retainHandling=retain_handling)
+            mid = self.client.subscribe([(topic, options) for topic in topics])[1]
+        else:
+            mid = self.client.subscribe([(topic, 1) for topic in topics])[1]
+        self._asked[mid] = topics
+        return mid
 
     def _on_subscribe(
         self, client: mqtt.Client, _data: Any, mid: int, reasons: Any, _properties: Any
     ) -> None:
-        for reason in reasons:
+        asked = self._asked.pop(mid, [])
+        for place, reason in enumerate(reasons):
             if reason.is_failure:
-                self.problem = f"the broker refused the subscription: {reason}"
-                _LOG.error("subscription refused", reason=str(reason))
-                client.disconnect()
-                return
+                topic = asked[place] if place < len(asked) else ""
+                _LOG.error("subscription refused", topic=topic, reason=str(reason))
+                if place == 0:
+                    self.problem = f"the broker refused the subscription: {reason}"
+                    client.disconnect()
+                    return
         if mid in self._once:
             client.unsubscribe(self._once.pop(mid))
         if not self.up:

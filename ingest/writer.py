@@ -16,10 +16,11 @@ import psycopg
 import structlog
 
 from ingest.batch import BatchBuilder, Message, Reading, read
+from ingest.dialects.registry import Dialects
 from ingest.metrics import Metrics
 from pilewatch.clock import Clock
-from pilewatch.model import Kind
-from pilewatch.store.observations import KnownCharger, ObservationStore, Written
+from pilewatch.model import Kind, Observation
+from pilewatch.store.observations import KnownCharger, ObservationStore, Written, microseconds
 from pilewatch.store.pool import Db, connect
 
 _LOG = structlog.get_logger()
@@ -27,6 +28,8 @@ _LISTENING_S = 3.0
 """How often we tell the engine that silence of the chargers would mean something."""
 _UNKNOWN_S = 10.0
 """How long an unregistered charger is believed to stay so."""
+_REPLAYED = 500
+"""Kept messages of one transaction, when their charger becomes known."""
 # Only such errors speak of a row; everything else (no connection, no table, disk full) of the
 # database, and then the batch waits.
 _ROW_ERRORS = (psycopg.DataError, psycopg.IntegrityError, UnicodeError, OverflowError, ValueError)
@@ -64,6 +67,7 @@ class Writer:
         url: str,
         *,
         client_id: str,
+        dialects: Dialects,
         clock: Clock,
         metrics: Metrics,
         retention_days: int,
@@ -73,6 +77,7 @@ class Writer:
     ):
         self._url = url
         self._client_id = client_id
+        self._dialects = dialects
         self.listening_since: datetime | None = None
         """Set by the link while it is subscribed."""
         self._database_since: datetime | None = None
@@ -91,6 +96,7 @@ class Writer:
         self._store: ObservationStore | None = None
         self._known: dict[str, KnownCharger] = {}
         self._unknown: dict[str, float] = {}
+        self._registry_changed = False
         self._keep = KeepSome(time.monotonic)
         self._in_hand: list[Message] = []
 
@@ -166,6 +172,7 @@ class Writer:
         try:
             store = self._connection()
             store.db.execute("SELECT 1")  # brings what was notified meanwhile
+            self._replay_kept(store)
             self._show_listening(store)
         except psycopg.Error as error:
             self._database_lost(error)
@@ -181,12 +188,39 @@ class Writer:
     def _forget_registry(self) -> None:
         self._known.clear()
         self._unknown.clear()
+        self._registry_changed = True
+
+    def _replay_kept(self, store: ObservationStore) -> None:
+        """What chargers said before they were registered, as if it came now, with its own times."""
+        limit = _REPLAYED
+        while self._registry_changed:
+            try:
+                count = self._replay(store, limit)
+            except _ROW_ERRORS as error:
+                if isinstance(error, psycopg.Error) and (store.db.closed or store.db.broken):
+                    raise
+                if limit == 1:
+                    _LOG.error("a kept message cannot be stored", error=str(error))
+                    store.take_kept(1, self._clock())
+                limit = max(1, limit // 8)
+                continue
+            self._registry_changed = count == limit
+
+    def _replay(self, store: ObservationStore, limit: int) -> int:
+        with store.db.transaction():
+            kept = store.take_kept(limit, self._clock())
+            if kept:
+                self._write_once(store, [read(_kept_message(*one), self._dialects) for one in kept])
+        if kept:
+            _LOG.info("kept messages replayed", messages=len(kept))
+        return len(kept)
 
     def _write(self, messages: Sequence[Message]) -> None:
         """Commit these messages; one that the database cannot take is isolated and refused."""
-        readings = [read(message) for message in messages]
+        readings = [read(message, self._dialects) for message in messages]
         self._write_readings(readings)
         if self._store is not None:
+            self._replay_kept(self._store)
             self._show_listening(self._store)
         self._metrics.lag.observe(max(0.0, time.time() - messages[0].received_us / 1e6))
         for reading in readings:
@@ -218,7 +252,7 @@ class Writer:
         self._count(builder, written)
 
     def _look_up(self, store: ObservationStore, readings: list[Reading]) -> None:
-        codes = {said.charger for r in readings for said in r.observations[:1]}
+        codes = {said.charger for r in readings for said in r.observations}
         now = time.monotonic()
         asked = [
             code
@@ -233,21 +267,29 @@ class Writer:
             self._unknown.update({code: now for code in asked if code not in found})
 
     def _fresh(self, store: ObservationStore, readings: list[Reading]) -> list[Reading]:
-        """Without redelivered messages that are stored already but carry no time of their own."""
-        candidates = []
+        """Without what came again, is stored already and carries no time of its own: whole messages
+        that the broker redelivered, and single words that their dialect knows to be repeated."""
+        doubtful: list[tuple[int, Observation]] = []
         for place, reading in enumerate(readings):
-            if reading.message.redelivered and reading.observations:
-                said = reading.observations[0]
-                charger = self._known.get(said.charger)
-                if said.digest is not None and charger is not None and said.kind != Kind.CONFIRM:
-                    candidates.append(
-                        (place, charger.id, said.connector, int(said.kind), said.digest)
-                    )
+            again = reading.message.redelivered
+            first = reading.observations[:1] if again else reading.observations
+            doubtful += [(place, o) for o in first if again or o.redelivered]
+        candidates = []
+        for number, (_, said) in enumerate(doubtful):
+            charger = self._known.get(said.charger)
+            if said.digest is not None and charger is not None and said.kind != Kind.CONFIRM:
+                candidates.append((number, charger.id, said.connector, int(said.kind), said.digest))
         if not candidates:
             return readings
-        repeated = store.find_repeated(candidates, self._clock())
+        repeated = [doubtful[number] for number in store.find_repeated(candidates, self._clock())]
         self._metrics.messages.labels("duplicate").inc(len(repeated))
-        return [r for place, r in enumerate(readings) if place not in repeated]
+        whole = {place for place, _ in repeated if readings[place].message.redelivered}
+        single = {id(said) for _, said in repeated}
+        return [
+            r._replace(observations=[o for o in r.observations if id(o) not in single])
+            for place, r in enumerate(readings)
+            if place not in whole
+        ]
 
     def _count(self, builder: BatchBuilder, written: Written) -> None:
         metrics = self._metrics
@@ -259,3 +301,8 @@ class Writer:
         for outcome, count in builder.refusals.items():
             metrics.messages.labels("refused").inc(count)
             metrics.quarantine.labels(outcome).inc(count)
+
+
+def _kept_message(topic: str, payload: bytes, received_at: datetime) -> Message:
+    at = microseconds(received_at)
+    return Message(topic, payload, len(payload), at, 1, 0, False, False, 0)

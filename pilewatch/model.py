@@ -76,11 +76,13 @@ class SubjectKind(StrEnum):
 
 
 class ReportedError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One fault that a charger says is active now. `code` is a code of `faultcodes.FAULTS`."""
+    """One fault that a charger says is active now. `code` is a code of `faultcodes.FAULTS`;
+    `source` names what tells of it, where a charger has several voices (topics) for its faults."""
 
     code: str
     vendor_code: str | None = msgspec.field(default=None, name="vendorCode")
     info: str | None = None
+    source: str | None = None
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -91,6 +93,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `seq` -1 means that the charger sent none. Units are those of the field names.
     `replayed` marks a broker's retained copy, `redelivered` MQTT's DUP flag, `digest` tells
     equal payloads apart from others (crc32) and is set only where `observed_at` is ours.
+
+    A STATUS may tell only a part, and the rest stays as it was: no `status`, no `errors` (None),
+    the errors of one `errors_source`, or a `status` that holds `only_from` these others. For
+    connector 0 it speaks of each connector that the same message does not name.
     """
 
     kind: Kind
@@ -105,6 +111,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     digest: int | None = None
     status: Status | None = None
     errors: tuple[ReportedError, ...] | None = None
+    errors_source: str | None = None
+    only_from: frozenset[Status] | None = None
     session_id: str | None = None
     reason: str | None = None
     energy_wh: float | None = None

@@ -161,9 +161,12 @@ class SessionMeters(Struct, frozen=True, forbid_unknown_fields=True):
     flat_sessions: Annotated[int, Meta(ge=2)] = 3
     flat_within: Share = 0.002
     flat_share: Share = 0.6
-    drift: Annotated[float, Meta(gt=1)] = 1.5
-    drift_sessions: Annotated[int, Meta(ge=2)] = 4
-    drift_noise_k: Annotated[float, Meta(gt=0)] = 0.3
+    flat_known: Annotated[int, Meta(ge=3)] = 10
+    drift: Annotated[float, Meta(gt=1)] = 1.3
+    drift_sessions: Annotated[int, Meta(ge=2)] = 3
+    drift_span_s: Annotated[float, Meta(ge=0)] = 86400
+    drift_known: Annotated[int, Meta(ge=4)] = 10
+    drift_noise_k: Annotated[float, Meta(gt=0)] = 0.12
 
 
 class Flapping(Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,12 +190,16 @@ class Demand(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Firmware(Struct, frozen=True, forbid_unknown_fields=True):
-    """When an update broke sessions: `broken` of them at least, and more than `share`."""
+    """When an update broke sessions: `broken` of them at least, and more than `share`.
+
+    It is over after `well` good ones in a row, if mere `luck` has not so often that many.
+    """
 
     broken: Annotated[int, Meta(ge=2)] = 4
     broken_s: Annotated[float, Meta(gt=0)] = 360
     share: Share = 0.35
     well: Annotated[int, Meta(ge=2)] = 6
+    luck: Share = 0.00001
 
 
 class SelfRepair(Struct, frozen=True, forbid_unknown_fields=True):
@@ -365,13 +372,27 @@ def load_policy(path: Path | None) -> Policy:
     if path is None:
         return Policy()
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise BadPolicy(f"{path}: {error}") from error
+    return read_policy(text, str(path), path.parent)
+
+
+def read_policy(text: str, path: str, folder: Path | None = None) -> Policy:
+    """Read and check a policy; `path` names it in errors, `folder` is where its calendar may be
+    (None: nowhere). Raises `BadPolicy`."""
+    try:
+        said = tomllib.loads(text)
         calendar = said.pop("calendar_file", None)
         policy = msgspec.convert(said, Policy)
-        if calendar is not None:
-            found = load_calendar(path.parent / str(calendar))
+        if calendar is not None and folder is None:
+            raise BadPolicy(f"{path}: calendar_file: only a policy file can name one")
+        if calendar is not None and folder is not None:
+            found = load_calendar(folder / str(calendar))
             policy = msgspec.structs.replace(policy, calendar=found)
-    except (OSError, ValueError) as error:
+    except BadPolicy:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         raise BadPolicy(f"{path}: {error}") from error
     unknown = sorted(set(policy.debounce.by_code) - set(FAULTS))
     if unknown:

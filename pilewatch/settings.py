@@ -6,7 +6,7 @@ the place and what would be right; secrets may be given as `…_FILE` paths.
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -63,13 +63,35 @@ class Mqtt(_Section):
 
 
 class Ingest(_Section):
-    """How observations are batched; see docs/operations.md."""
+    """How observations are batched (docs/operations.md), and which dialects are spoken beside the
+    native contract (docs/dialects/README.md): `dialects` all that are built in unless named,
+    `bases` where a dialect's chargers publish, `mappings` files that teach further makes,
+    `charging_w` above which a metering plug charges, `connector_numbers` of EVerest's names."""
 
     batch_rows: int = Field(default=5000, ge=1, le=50000)
     batch_ms: int = Field(default=20, ge=0, le=5000)
     unacknowledged: int = Field(default=8000, ge=1, le=60000)
     quarantine_rows: int = Field(default=10000, ge=1)
     quarantine_days: int = Field(default=30, ge=1)
+    dialects: tuple[str, ...] | None = None
+    bases: dict[str, tuple[str, ...]] = {}
+    mappings: tuple[Path, ...] = ()
+    charging_w: float = Field(default=5.0, gt=0, le=10_000)
+    connector_numbers: dict[str, Annotated[int, Field(ge=1, le=999)]] = {}
+
+
+class Ebike(_Section):
+    """The gateway and the tap of e-bike cabinets, see docs/dialects/ebike-dny.md. A modem that says
+    nothing for `idle_s` is gone; what it sends itself after 30 s of silence counts. `heartbeat_s`
+    is what devices are set to; an alarm that is never repeated counts for `alarm_hours`."""
+
+    host: str = "0.0.0.0"  # noqa: S104
+    port: int = Field(default=7054, ge=0, le=65535)
+    max_connections: int = Field(default=6000, ge=1)
+    idle_s: float = Field(default=120, gt=0, le=86400)
+    heartbeat_s: int = Field(default=180, ge=1, le=86400)
+    alarm_hours: float = Field(default=24, gt=0, le=8760)
+    settlement_days: int = Field(default=30, ge=1)
 
 
 class Alerts(_Section):
@@ -107,6 +129,29 @@ class Api(_Section):
     def behind_tls(self) -> bool:
         """Whether browsers come over TLS, so that cookies may go nowhere else."""
         return self.secure_cookies or self.public_url.startswith("https://")
+
+
+class Ocpp(_Section):
+    """The OCPP gateway; see docs/dialects/ocpp.md. `auth` none is for a closed network only.
+
+    `unknown` says what becomes of an id that is not registered and has no password: `quarantine`
+    lets it in, and shows it to the operator. `authorize` list takes the cards of `id_tags_file`,
+    one a line. A call is answered when the broker has what it says, or refused after `answer_s`.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=9000, ge=0, le=65535)
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    auth: Literal["basic", "none"] = "basic"
+    unknown: Literal["refuse", "quarantine"] = "refuse"
+    authorize: Literal["all", "list", "none"] = "all"
+    id_tags_file: Path | None = None
+    heartbeat_s: int = Field(default=60, ge=5, le=86400)
+    ping_s: int = Field(default=30, ge=1, le=3600)
+    answer_s: float = Field(default=5.0, gt=0, le=60)
+    command_s: float = Field(default=30.0, gt=0, le=300)
+    settle_s: float = Field(default=3.0, ge=0, le=60)
 
 
 class Ocpi(_Section):
@@ -196,12 +241,14 @@ class Settings(BaseSettings):
     database: Database = Database()
     mqtt: Mqtt = Mqtt()
     ingest: Ingest = Ingest()
+    ebike: Ebike = Ebike()
     alerts: Alerts = Alerts()
     api: Api = Api()
     sealing: Sealing = Sealing()
     posters: Posters = Posters()
     people: People = People()
     metrics: Metrics = Metrics()
+    ocpp: Ocpp = Ocpp()
     ocpi: Ocpi = Ocpi()
     open311: Open311 = Open311()
     log_format: Literal["json", "text"] = "text"

@@ -1,6 +1,7 @@
 """Communities made by rule, for thousands of chargers, and writing any registry as a file."""
 
 import math
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,6 +89,18 @@ def _add(made: Registry, wanted: Community, kind: Any, code: str, n: int) -> Non
         model="XC-E" if kind == "ebike" else "XC-A7",
         max_power_w=1000.0 if kind == "ebike" else 7000.0,
     )
+
+
+def give_devices(registry: Registry) -> None:
+    """Number e-bike cabinets and hosts as under their QR codes, where the registry does not."""
+    taken = {row.device for row in registry.chargers.values()}
+    taken |= {row.device for row in registry.gateways.values()}
+    free = (name for n in count(13_000_001) if (name := f"dny-{n}") not in taken)
+    for cabinet in registry.chargers.values():
+        if cabinet.kind == "ebike":
+            cabinet.device = cabinet.device or next(free)
+    for host in registry.gateways.values():
+        host.device = host.device or next(free)
 
 
 def write_registry_file(registry: Registry, path: Path) -> None:

@@ -248,7 +248,6 @@ class Connector:
 
     def advance(self, now: float) -> None:
         """Let register and temperature run to `now`, then see what flows from here on."""
-        world = self.charger.world
         lapse = now - self.since
         flow = self._flow(now)
         if lapse > 0:
@@ -257,11 +256,18 @@ class Connector:
             if self.session is not None:
                 self.session.delivered_wh += delivered
                 flow = self._flow(now)
-            goal = world.sky.celsius(now) + flow.kelvin_per_a2 * self.amps**2 + flow.extra_c
-            self.temperature += (goal - self.temperature) * (1 - math.exp(-lapse / flow.lag_s))
+            self._warm(now, lapse, flow)
             self.since = now
         self.volts, self.watts, self.residual_ma = flow.volts, flow.watts, flow.residual_ma
         self.amps = flow.watts / flow.volts if flow.volts > 20 else 0.0
+
+    def _warm(self, now: float, lapse: float, flow: Flow) -> None:
+        """Follow air and heat with a lag: right however seldom it is asked."""
+        sky, heat = self.charger.world.sky, flow.kelvin_per_a2 * self.amps**2 + flow.extra_c
+        air, before = sky.celsius(now), sky.celsius(self.since)
+        behind = (air - before) / lapse * flow.lag_s
+        kept = math.exp(-lapse / flow.lag_s)
+        self.temperature = air + heat - behind + (self.temperature - before - heat + behind) * kept
 
     def _flow(self, now: float) -> Flow:
         session = self.session

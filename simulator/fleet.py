@@ -2,7 +2,6 @@
 
 import contextlib
 import random
-import resource
 import selectors
 import ssl
 import time
@@ -14,6 +13,7 @@ import paho.mqtt.client as mqtt
 import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
+from pilewatch.openfiles import allow_connections
 from pilewatch.settings import Mqtt
 from pilewatch.wire import ROOT
 from simulator.messages import WILL, LinkChange, Sent, topic
@@ -28,19 +28,6 @@ _IN_FLIGHT = 200
 _CONNECT_S = 10.0
 
 Obey = Callable[[str, bytes], None]
-
-
-def allow_connections(wanted: int) -> None:
-    """Raise this process's limit of open files. Raises `OSError` where that is not allowed."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + 256
-    if soft < needed:
-        if hard != resource.RLIM_INFINITY and hard < needed:
-            raise OSError(
-                f"{wanted} connections need {needed} open files, the limit is {hard}; "
-                "raise it (ulimit -n) or use --connections shared"
-            )
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 class _Line:

@@ -13,11 +13,13 @@ from pilewatch.settings import Mqtt
 from pilewatch.store.registry_file import Registry
 from simulator.fleet import Fleet
 from simulator.metrics import Metrics
+from simulator.modems import Modems
 from simulator.scenario import Scenario
 from simulator.truth import Encounter, Truth
-from simulator.world import World
+from simulator.world import Item, World
 
 _LONGEST_TURN_S = 0.05
+_SHORT_TURN_S = 0.02
 _AT_ONCE = 500
 
 
@@ -38,6 +40,7 @@ class Live:
         on_encounter: Callable[[Encounter], None] | None = None,
         metrics: Metrics | None = None,
         clock: Clock = utc_now,
+        modems: tuple[str, int] = ("127.0.0.1", 7054),
     ):
         self._clock = clock
         self._lock = threading.RLock()
@@ -54,9 +57,14 @@ class Live:
             repairs=repairs,
             on_truth=on_truth,
         )
-        self.fleet = Fleet(
-            mqtt, self.world.chargers, self.metrics, self.world.command, shared=shared
+        self.modems = (
+            Modems(modems, registry, self.metrics, self.world.command)
+            if scenario.protocol == "dny"
+            else None
         )
+        spoken = set() if self.modems is None else set(self.modems.chargers)
+        native = [code for code in self.world.chargers if code not in spoken]
+        self.fleet = Fleet(mqtt, native, self.metrics, self.world.command, shared=shared)
 
     def run(self, duration_s: float = math.inf) -> None:
         """In the calling thread, until `stop` or for so many wall seconds; then a clean end."""
@@ -64,11 +72,23 @@ class Live:
         try:
             while not self._stop.is_set() and time.monotonic() < ends:
                 behind = self._step(self._clock())
-                self.fleet.turn(0.0 if behind else self._pause())
+                pause = 0.0 if behind else self._pause()
+                if self.modems is not None:
+                    self.modems.turn(min(pause, _SHORT_TURN_S))
+                    pause = 0.0
+                self.fleet.turn(pause)
         finally:
             with self._lock:
                 self.world.finish()
+            if self.modems is not None:
+                self.modems.close()
             self.fleet.close()
+
+    def _carry(self, item: Item) -> None:
+        if self.modems is not None and item.charger in self.modems.chargers:
+            self.modems.carry(item)
+        else:
+            self.fleet.carry(item)
 
     def _step(self, now: datetime) -> bool:
         """Let the world come up to now, a piece at a time; whether more is due already."""
@@ -76,7 +96,7 @@ class Live:
         due = (now - world.start).total_seconds() * world.speed
         with self._lock:
             for item in world.run(due, at_most=_AT_ONCE):
-                self.fleet.carry(item)
+                self._carry(item)
             self.metrics.faults.set(len(world.faults))
             met = list(world.encounters)
             world.encounters.clear()

@@ -87,6 +87,7 @@ def run(settings: Settings, options: Options) -> int:
             on_truth=on_truth,
             on_encounter=lambda e: people.met(e) if people else None,
             metrics=Metrics(REGISTRY),
+            modems=_gateway(settings),
         )
         serve_metrics(settings.metrics)
         if keys is not None and options.people is not None:
@@ -105,6 +106,12 @@ def run(settings: Settings, options: Options) -> int:
     finally:
         if truth is not None:
             truth.close()
+
+
+def _gateway(settings: Settings) -> tuple[str, int]:
+    """Where e-bike modems connect to; a gateway that listens everywhere is also here."""
+    host = settings.ebike.host
+    return ("127.0.0.1" if host in ("0.0.0.0", "::") else host), settings.ebike.port  # noqa: S104
 
 
 def _say(text: str) -> None:

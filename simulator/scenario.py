@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from pilewatch.faultcodes import FAULTS
 from pilewatch.store.registry_file import Registry, read_registry
-from simulator.community import Community, build
+from simulator.community import Community, build, give_devices
 from simulator.habits import Habits
 
 MAX_BYTES = 5_000_000
@@ -132,6 +132,8 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     registry: str | None = None
     community: Community | None = None
+    protocol: Literal["native", "dny"] = "native"
+    """What e-bike cabinets speak; see docs/dialects/ebike-dny.md."""
     heartbeat_s: Annotated[int, Meta(ge=1, le=86400)] = 60
     meter_s: Annotated[int, Meta(ge=1, le=3600)] = 30
     idle_meter_s: Annotated[int, Meta(ge=0, le=86400)] = 300
@@ -156,6 +158,8 @@ def read_scenario(path: Path) -> tuple[Scenario, Registry]:
     problems = list(_contradictions(scenario))
     if not problems:
         registry = _community(scenario, path)
+        if scenario.protocol == "dny":
+            give_devices(registry)
         problems = list(_strangers(scenario, registry))
     if problems:
         told = [

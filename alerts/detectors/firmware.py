@@ -25,8 +25,9 @@ def changed_behaviour(sessions: Sequence[Metered], at: datetime, rule: Firmware)
     new = list(takewhile(lambda s: s.firmware == present, sessions))
     old = sessions[len(new) :]
     broken = [s for s in new if (s.seconds or 0) < rule.broken_s]
+    well = sum(1 for _ in takewhile(lambda s: s not in broken, new))
     key = Key(SubjectKind.CHARGER, sessions[0].charger_id, FAULTS["firmware-fault"].family)
-    if len(new) >= rule.well and not any(s in broken for s in new[: rule.well]):
+    if well >= rule.well and _luck(len(broken), well, len(new)) < rule.luck:
         return [Finding(key, FIRMWARE, "firmware-fault", present=False, at=at)]
     if not old or len(broken) < rule.broken:
         return []
@@ -37,3 +38,8 @@ def changed_behaviour(sessions: Sequence[Metered], at: datetime, rule: Firmware)
     if several and share > rule.share and share > 3 * formerly:
         return [Finding(key, FIRMWARE, "firmware-fault", present=True, at=at, evidence=evidence)]
     return []
+
+
+def _luck(broken: int, well: int, of: int) -> float:
+    """Chance of so many good sessions in a row, if still as many of them broke off as before."""
+    return (1 - broken / (of - well)) ** well if of > well else 0.0

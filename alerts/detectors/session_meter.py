@@ -6,8 +6,9 @@ them; a rule that no longer finds its fault in a good session withdraws it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import takewhile
+from math import sqrt
 from statistics import median
 from typing import Any
 
@@ -65,9 +66,19 @@ class Metered:
         return abs((self.rise_wh or 0.0) - power) / power if power > 0 else 0.0
 
     @property
+    def surged(self) -> bool:
+        """More flowed than the port can give: a short circuit, shorter than between two values."""
+        return self.max_power_w is not None and (self.peak_w or 0.0) > 1.5 * self.max_power_w
+
+    @property
+    def heat(self) -> float:
+        """The mean of the current's square, A²."""
+        return self.mean_a2 or 0.0
+
+    @property
     def kelvin_per_a2(self) -> float:
         """The plug's rise for the current's heat; only where `warmed`."""
-        return (self.excess_k or 0.0) / (self.mean_a2 or 1.0)
+        return (self.excess_k or 0.0) / (self.heat or 1.0)
 
     @property
     def sound(self) -> bool:
@@ -114,7 +125,7 @@ def _meter(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> It
         yield _found("meter-failure", last, at, {**said, "frozen": True})
     elif last.falls >= rule.falls:
         yield _found("meter-backwards", last, at, {**said, "falls": last.falls})
-    elif last.integral_wh and last.mismatch > rule.mismatch:
+    elif last.integral_wh and last.mismatch > rule.mismatch and not last.surged:
         yield from _mismatch(sessions, at, rule)
     elif last.integral_wh:
         yield _gone("meter-failure", last, at)
@@ -127,7 +138,7 @@ def _mismatch(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) ->
     """
     register, power = 0.0, 0.0
     for session in sessions:
-        if session.outdated or not session.steady or not session.integral_wh:
+        if session.outdated or not session.steady or not session.integral_wh or session.surged:
             continue
         register += session.rise_wh or 0.0
         power += session.integral_wh
@@ -164,19 +175,19 @@ def _contact(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> 
 def _cap(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> Iterator[Finding]:
     """Many vehicles reach the same power and none more, where formerly they did.
 
-    Few are enough where all of the latest stop at exactly the same, far below. May be wrong where
-    one vehicle alone uses the port for weeks.
+    Few are enough where all of the latest stop at exactly the same, far below: a car at a tenth of
+    its power charges for a day. May be wrong where one vehicle alone uses the port for weeks.
     """
     last = sessions[0]
-    peaks = [s.peak_w for s in sessions if s.peak_w and s.sound and s.peak_w > 50]
-    latest, before = peaks[: rule.flat_sessions], peaks[rule.flat_sessions :]
-    if len(latest) == rule.flat_sessions and before:
-        flat = max(latest) - min(latest) <= rule.flat_within * max(latest)
-        if flat and max(latest) < rule.flat_share * max(before):
-            seen = {"plateau_w": max(latest), "formerly_w": max(before)}
+    powers = [s for s in sessions if s.peak_w and s.sound and s.peak_w > 50]
+    peaks = [s.peak_w or 0.0 for s in powers]
+    since = sum(1 for _ in takewhile(lambda s: not s.outdated, powers))
+    for of in (2, rule.flat_sessions):
+        if of <= since and _flat(peaks[:of], peaks[of:], rule, few=of < rule.flat_sessions):
+            seen = {"plateau_w": max(peaks[:of]), "formerly_w": max(peaks[of:])}
             yield _found("derated", last, at, seen)
             return
-    for of in range(rule.cap_sessions, min(rule.cap_of, len(peaks) - 1) + 1):
+    for of in range(rule.cap_sessions, min(rule.cap_of, since, len(peaks) - 1) + 1):
         recent, formerly = peaks[:of], max(peaks[of:])
         top = sorted(recent, reverse=True)[: rule.cap_sessions]
         alike = top[0] - top[-1] <= rule.cap_within * top[0]
@@ -188,27 +199,48 @@ def _cap(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> Iter
         yield _gone("derated", last, at)
 
 
+def _flat(
+    latest: Sequence[float], before: Sequence[float], rule: SessionMeters, *, few: bool
+) -> bool:
+    """Whether the latest all stop at the same watts, where formerly more flowed.
+
+    `few` are believed only far below everything that was ever seen here.
+    """
+    if not before or (few and len(before) < rule.flat_known):
+        return False
+    most = min(before) / 2 if few else rule.flat_share * max(before)
+    return max(latest) - min(latest) <= rule.flat_within * max(latest) and max(latest) < most
+
+
 def _ageing(sessions: Sequence[Metered], at: datetime, rule: SessionMeters) -> Iterator[Finding]:
     """The plug is hotter for the same current than it was: its contact ages.
 
     Heat is the current's square times a resistance, which is fitted over several sessions, lately
-    and formerly. What the air does not explain to a fraction of a kelvin is noise. May be wrong
-    where the sun shines on this plug alone.
+    and formerly; how well that explained the former ones says what is noise here. May be wrong
+    where the sun begins to shine on this plug alone.
     """
     seen = [s for s in sessions if s.warmed]
-    late, rest = seen[: rule.drift_sessions], seen[rule.drift_sessions :]
+    of = _lately(seen, rule)
+    late, rest = seen[:of], seen[of:]
     early = rest[len(rest) // 2 :]
-    if len(rest) < 2 * rule.drift_sessions:
+    if len(rest) < rule.drift_known or any(s.outdated for s in late):
         return
-    # One session in the sun, or beside a fault of the neighbours, is no trend.
+    # One session beside a fault of the neighbours is no trend.
     now, then = _resistance(late), max(_resistance(early), _middle(early))
     lately = (now, _middle(late), late[0].kelvin_per_a2)
-    noise = rule.drift_noise_k / sum((s.mean_a2 or 0) ** 2 for s in late) ** 0.5
+    noise = max(rule.drift_noise_k, _unexplained(rest)) / sum(s.heat**2 for s in late) ** 0.5
     evidence = {"kelvin_per_a2": round(now, 4), "formerly": round(then, 4)}
     if then > 0 and min(lately) > rule.drift * then and now - then > 3 * noise:
         yield _found("thermal-drift", sessions[0], at, evidence)
     elif max(lately[1:]) < (1 + rule.drift) / 2 * then:
         yield _gone("thermal-drift", sessions[0], at)
+
+
+def _lately(seen: Sequence[Metered], rule: SessionMeters) -> int:
+    """How many of the newest are judged: they reach over a day's course of air and sun."""
+    span = timedelta(seconds=rule.drift_span_s)
+    within = sum(1 for _ in takewhile(lambda s: seen[0].ended_at - s.ended_at < span, seen))
+    return max(rule.drift_sessions, within + 1)
 
 
 def _middle(of: Sequence[Metered]) -> float:
@@ -217,8 +249,13 @@ def _middle(of: Sequence[Metered]) -> float:
 
 def _resistance(of: Sequence[Metered]) -> float:
     """Kelvin for each square ampere: least squares through the origin."""
-    heat = sum((s.mean_a2 or 0) * (s.excess_k or 0) for s in of)
-    return heat / sum((s.mean_a2 or 0) ** 2 for s in of)
+    return sum(s.heat * (s.excess_k or 0) for s in of) / sum(s.heat**2 for s in of)
+
+
+def _unexplained(of: Sequence[Metered]) -> float:
+    """Kelvin (root mean square) that the current does not explain in these sessions."""
+    each = _resistance(of)
+    return sqrt(sum(((s.excess_k or 0) - each * s.heat) ** 2 for s in of) / len(of))
 
 
 def _found(code: str, of: Metered, at: datetime, evidence: dict[str, Any]) -> Finding:

@@ -5,7 +5,7 @@ import hashlib
 import secrets
 import uuid
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import httpx
 import msgspec
@@ -26,6 +26,7 @@ _WAIT_S = 5
 _LONGEST = 256 * 1024
 _INVALID, _UNUSABLE, _NO_VERSION = 2001, 3001, 3002
 _VERSION = "2.2.1"
+T = TypeVar("T")
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s\x00-\x20\x7f]+$", max_length=255)]
 Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
 
@@ -133,7 +134,7 @@ def leave(request: Request, peer: Asking) -> JSONResponse:
         raise Refusal(405, 2000, "not registered", allow="GET, POST")
     with peer.db.transaction():
         peer.db.execute(_SQL["end_party"], {"id": peer.id, "now": peer.now})
-        _audit(peer, request, "leave", {})
+        _audit(peer, "leave", {})
     return answer(request, peer.now)
 
 
@@ -159,7 +160,7 @@ def _exchange(request: Request, peer: Peer, body: bytes) -> JSONResponse:
         if peer.db.execute(_SQL["register_party"], values).fetchone() is None:
             raise Refusal(401, 2000, "this token was used meanwhile")
         told = {"versions_url": said.url, "push_url": found.push_url, "roles": roles}
-        _audit(peer, request, "renew" if peer.registered else "register", told)
+        _audit(peer, "renew" if peer.registered else "register", told)
     return answer(request, peer.now, _ours(peer, token))
 
 
@@ -178,7 +179,7 @@ def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def _audit(peer: Peer, request: Request, step: str, after: dict[str, Any]) -> None:
+def _audit(peer: Peer, step: str, after: dict[str, Any]) -> None:
     about = f"ocpi-party/{peer.id}"
     audit.record(peer.db, peer.now, None, f"ocpi-party.{step}", about, None, after)
 
@@ -211,7 +212,7 @@ def find_endpoints(said: Credentials, *, private: bool) -> Found:
     return Found(None)
 
 
-def _fetch[T](url: str, token: str, shape: type[T], *, private: bool) -> T:
+def _fetch(url: str, token: str, shape: type[T], *, private: bool) -> T:
     """The `data` of an OCPI answer; never more of it than is of use."""
     headers = {
         "Authorization": f"Token {base64.b64encode(token.encode()).decode()}",

@@ -94,8 +94,14 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
     def _refused(request: Request, error: Refusal) -> JSONResponse:
         now = request.app.state.context.clock()
-        said = {"status": error.status, "code": error.code, "headers": error.headers}
-        return answer(request, now, message=str(error), **said)
+        return answer(
+            request,
+            now,
+            status=error.status,
+            code=error.code,
+            message=str(error),
+            headers=error.headers,
+        )
 
 
 def answer(

@@ -8,7 +8,23 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.admission import admitted
-from api.pages import account, console, login, organisation, render, resident, waiting
+from api.pages import (
+    account,
+    board,
+    charger,
+    console,
+    login,
+    organisation,
+    places,
+    policies,
+    quarantine,
+    render,
+    repair,
+    resident,
+    waiting,
+    wall,
+    worker,
+)
 from api.pages.shield import HEADERS, Shield
 
 _PROGRAMS = (
@@ -21,7 +37,19 @@ _TOLD = (401, 403, 404, 405, 409, 412, 413, 422, 429, 503)
 
 def install(app: FastAPI) -> None:
     """Add the pages to an application whose error handlers are installed already."""
-    for module in (render, resident, waiting, login, account, console):
+    residents = (render, resident, waiting, wall, login)
+    for module in (
+        *residents,
+        account,
+        board,
+        console,
+        charger,
+        quarantine,
+        places,
+        policies,
+        repair,
+        worker,
+    ):
         app.include_router(module.router, dependencies=[Depends(admitted, scope="function")])
     # It asks the organisation, and holds neither place nor connection meanwhile.
     app.include_router(organisation.router)

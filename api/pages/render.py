@@ -21,6 +21,8 @@ FRAGMENT_HEADER = "x-fragment"
 """A page's script asks with it for the living part of the page only."""
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _YEAR = 365 * 86400
+SIZE_COOKIE = "size"
+SIZES = ("usual", "larger")
 DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
 
 
@@ -108,6 +110,8 @@ def show(
         layout="fragment.html" if fragment else "page.html",
         path=request.url.path,
         other_languages=_other_languages(request, t.language),
+        size=(size := size_of(request)),
+        other_size=_other_size(request, size),
         **values,
     )
     headers = {
@@ -118,14 +122,30 @@ def show(
     page = HTMLResponse(text, status, headers=headers)
     if request.query_params.get("lang") in LOCALES:
         page.set_cookie(LANGUAGE_COOKIE, t.language, max_age=_YEAR, samesite="lax", httponly=True)
+    if request.query_params.get("size") in SIZES:
+        page.set_cookie(SIZE_COOKIE, size, max_age=_YEAR, samesite="lax", httponly=True)
     return page
 
 
+def size_of(request: Request) -> str:
+    """How large everything is: `?size=`, else the cookie, else as usual."""
+    asked = (request.query_params.get("size"), request.cookies.get(SIZE_COOKIE))
+    return next((size for size in asked if size in SIZES), SIZES[0])
+
+
+def _other_size(request: Request, current: str) -> tuple[str, str]:
+    other = next(size for size in SIZES if size != current)
+    return other, _address(request, "size", other)
+
+
 def _other_languages(request: Request, current: str) -> Mapping[str, str]:
-    kept = [(k, v) for k, v in request.query_params.multi_items() if k != "lang"]
-    path = request.url.path if request.method == "GET" else "/"
     return {
-        language: f"{path}?{urlencode([*kept, ('lang', language)])}"
-        for language in LOCALES
-        if language != current
+        language: _address(request, "lang", language) for language in LOCALES if language != current
     }
+
+
+def _address(request: Request, key: str, value: str) -> str:
+    """This page with one word of its query changed."""
+    kept = [(k, v) for k, v in request.query_params.multi_items() if k != key]
+    path = request.url.path if request.method == "GET" else "/"
+    return f"{path}?{urlencode([*kept, (key, value)])}"

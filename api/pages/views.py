@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ SAYINGS = (
 PHOTO_WORDS = ("large", "broken", "many")
 """Why a photo cannot be used."""
 NOT_CHOSEN: Final[Row] = {}
+_FRESH = timedelta(minutes=5)
+"""Within it a pile's word is as good as looking at it."""
 
 # --- residents
 
@@ -42,6 +44,13 @@ class Pile:
     count: Counter[str] = field(default_factory=Counter)
     heard_at: datetime | None = None
     silent_since: datetime | None = None
+
+    def sure(self, now: datetime) -> str:
+        """How sure what is shown is: as sure as its oldest word is fresh, and unsure where nothing
+        is known or somebody says otherwise than the pile."""
+        if self.heard_at is None or self.count["unknown"] or self.count["reported"]:
+            return "unsure" if self.heard_at is None else "fairly"
+        return "sure" if now - self.heard_at <= _FRESH else "fairly"
 
     @property
     def notes(self) -> list[Row]:
@@ -146,7 +155,7 @@ def receipt_story(receipt: Receipt, place: Row, now: datetime) -> Story:
 
 @dataclass(frozen=True)
 class Matter:
-    """A ticket with the incidents that it answers, or incidents which have none yet."""
+    """A ticket with the incidents that it answers."""
 
     ticket: Row
     incidents: list[Row]
@@ -163,15 +172,6 @@ class Matter:
 
 
 @dataclass(frozen=True)
-class Board:
-    """The operator's board: matters by urgency, incidents being watched, counts of everything."""
-
-    matters: list[Matter]
-    watched: list[Row]
-    counts: Row
-
-
-@dataclass(frozen=True)
 class Wanted:
     """The board's filter; None is everything. `late` shows only missed deadlines."""
 
@@ -179,15 +179,6 @@ class Wanted:
     severity: int | None = None
     state: str | None = None
     late: bool = False
-
-    def fits(self, ticket: Row, now: datetime) -> bool:
-        """Whether this ticket is shown."""
-        return (
-            self.site in (None, ticket["site"])
-            and self.severity in (None, ticket["severity"])
-            and self.state in (None, ticket["state"])
-            and (not self.late or overdue(ticket, now))
-        )
 
 
 @dataclass(frozen=True)
@@ -214,37 +205,21 @@ def overdue(ticket: Row, now: datetime) -> bool:
     return not repaired and next_due(ticket).at < (ticket["paused_at"] or now)
 
 
-def board(tickets: list[Row], incidents: list[Row], wanted: Wanted, now: datetime) -> Board:
-    """Fold incidents under their tickets and members under their parents."""
+def matters(tickets: list[Row], incidents: list[Row]) -> list[Matter]:
+    """Incidents folded under their tickets, and members under their parents."""
     by_ticket: dict[int | None, list[Row]] = {}
     by_parent: dict[int | None, list[Row]] = {}
-    shown = {ticket["id"] for ticket in tickets}
     for incident in incidents:
         if incident["parent_id"] is not None:
             by_parent.setdefault(incident["parent_id"], []).append(incident)
-        elif incident["planned_until"] is not None and incident["ticket_id"] not in shown:
-            by_ticket.setdefault(None, []).append(incident)
         else:
             by_ticket.setdefault(incident["ticket_id"], []).append(incident)
-    matters = []
+    found = []
     for ticket in tickets:
-        if wanted.fits(ticket, now):
-            own = by_ticket.get(ticket["id"], [])
-            members = [m for parent in own for m in by_parent.get(parent["id"], [])]
-            matters.append(Matter(ticket, own, members))
-    watched = [
-        i
-        for i in by_ticket.get(None, [])
-        if wanted.site in (None, i["site"]) and wanted.severity in (None, i["severity"])
-    ]
-    counts = {
-        "danger": sum(t["severity"] == 1 for t in tickets),
-        "late": sum(overdue(t, now) for t in tickets),
-        "open": sum(t["state"] in ("open", "reopened") for t in tickets),
-        "repaired": sum(t["state"] == "repaired" for t in tickets),
-        "all": len(tickets),
-    }
-    return Board(matters, watched, counts)
+        own = by_ticket.get(ticket["id"], [])
+        members = [m for parent in own for m in by_parent.get(parent["id"], [])]
+        found.append(Matter(ticket, own, members))
+    return found
 
 
 def actions(ticket: Row, rights: Iterable[str], state: Any) -> list[str]:

@@ -91,6 +91,10 @@ class Speech:
         )
         return str(get_datetime_format("medium", self._locale)).format(time, day)
 
+    def local(self, moment: datetime) -> str:
+        """For a form's field of day and time."""
+        return moment.astimezone(self.zone).strftime("%Y-%m-%dT%H:%M")
+
     def day(self, moment: datetime) -> str:
         """The day at the place."""
         return format_skeleton("MMMd", moment, tzinfo=self.zone, locale=self._locale)

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from pilewatch.model import Kind
 from pilewatch.store import queries
+from pilewatch.store.partial import CONNECTOR_ID, Known, Partial, complete
 from pilewatch.store.pool import Db
 
 _SQL = {**queries.load("ingest"), "apply_results": queries.load("commands")["apply_results"]}
@@ -61,6 +62,8 @@ class Staged:
     days: set[int] = field(default_factory=set)
     hours: set[int] = field(default_factory=set)
     """Days and hours (since 1970) that rows were observed in."""
+    partial: dict[int, Partial] = field(default_factory=dict)
+    """What statuses leave open, by their place in `rows`."""
     refused: list[Refused] = field(default_factory=list)
     unknown_chargers: dict[str, tuple[datetime, int]] = field(default_factory=dict)
     has_status: bool = False
@@ -118,6 +121,15 @@ class ObservationStore:
         found = self.db.execute(_SQL["find_repeated"], {**values, "since": now - REPEAT_WINDOW})
         return {row["ord"] for row in found}
 
+    def take_kept(self, limit: int, now: datetime) -> list[tuple[str, bytes, datetime]]:
+        """Quarantined messages of chargers that have been registered since: topic, payload, when.
+
+        They count as replayed if the caller's transaction commits.
+        """
+        self._run("forget_known_chargers")
+        rows = self.db.execute(_SQL["take_kept"], {"limit": limit, "now": now}).fetchall()
+        return [(row["topic"], bytes(row["payload"]), row["received_at"]) for row in rows]
+
     def show_listener(self, client_id: str, since: datetime, now: datetime) -> None:
         """Say that this client hears the broker, without a gap since then."""
         self._run("show_listener", client_id=client_id, since=since, now=now)
@@ -158,13 +170,14 @@ class ObservationStore:
             return Written()
         self._run("lock_chargers", ids=sorted(row[0] for row in batch.chargers))
         cursor = self.db.cursor()
-        _copy(cursor, "copy_staged", _STAGED_TYPES, batch.rows)
+        rows = self._completed(batch) if batch.partial else batch.rows
+        _copy(cursor, "copy_staged", _STAGED_TYPES, rows)
         _copy(cursor, "copy_staged_charger", _CHARGER_TYPES, batch.chargers)
         inserted = self._run("insert_observations").rowcount
         shown: list[int] = []
         if batch.has_status:
             shown += [row["connector_id"] for row in self._run("apply_status")]
-        if batch.has_confirmations:
+        if batch.has_confirmations or batch.partial:
             shown += [row["connector_id"] for row in self._run("apply_confirmations")]
         if batch.meters:
             _copy(cursor, "copy_staged_meter", _METER_TYPES, batch.meters)
@@ -175,13 +188,22 @@ class ObservationStore:
         if shown or sessions or moved or answered:
             self._run("notify", channel="pilewatch_event", payload="")
         self._announce(shown, [r["charger_id"] for r in moved if r["kind"] != "charger.clock"])
-        confirmations = sum(1 for row in batch.rows if row[4] == Kind.CONFIRM)
+        confirmations = sum(1 for row in rows if row[4] == Kind.CONFIRM)
         return Written(
             inserted=inserted,
-            duplicates=len(batch.rows) - confirmations - inserted,
+            duplicates=len(rows) - confirmations - inserted,
             events=len(shown) + len(sessions) + len(moved),
             unknown_results=unknown,
         )
+
+    def _completed(self, batch: Staged) -> list[Row]:
+        """The rows, with each partial status completed; the chargers' locks are held."""
+        ids = sorted({batch.rows[place][CONNECTOR_ID] for place in batch.partial})
+        known = {
+            row["connector_id"]: Known(row["status"], row["errors"])
+            for row in self._run("find_statuses", ids=ids)
+        }
+        return complete(batch.rows, batch.partial, known)
 
     def _apply_results(self) -> tuple[int, int]:
         """Commands that were answered, and answers to none."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from pilewatch.openinghours import week_of
@@ -12,7 +13,7 @@ from pilewatch.store import queries
 from pilewatch.store.pool import Db
 from pilewatch.store.registry_file import BadRegistry, Registry, read_registry
 
-__all__ = ["BadRegistry", "Loaded", "load_registry", "write_registry"]
+__all__ = ["BadRegistry", "Loaded", "adopt", "load_registry", "write_registry"]
 
 _SQL = queries.load("registry")
 
@@ -38,7 +39,14 @@ def load_registry(db: Db, path: Path) -> Loaded:
     What the database has and the file lacks stays as it is; a connector beyond a charger's
     list becomes inactive.
     """
-    return write_registry(db, read_registry(path))
+    registry = read_registry(path)
+    try:
+        return write_registry(db, registry)
+    except UniqueViolation as error:
+        detail = error.diag.message_detail or str(error)
+        raise BadRegistry(
+            [f"{path}: a device belongs to something that the file lacks: {detail}"]
+        ) from error
 
 
 def write_registry(db: Db, registry: Registry) -> Loaded:
@@ -67,6 +75,24 @@ def write_registry(db: Db, registry: Registry) -> Loaded:
         changed["connector"] += retired.rowcount
         db.execute("SELECT pg_notify('pilewatch_registry', '')")
     return Loaded(added, changed)
+
+
+def adopt(db: Db, code: str, *, site_id: int, kind: str, label: str, connectors: int) -> int | None:
+    """Register a charger that spoke without being registered, inside the caller's transaction;
+    gives its id, or None where nobody of this name spoke or it is registered already."""
+    values = {"code": code, "site_id": site_id, "kind": kind, "label": label}
+    row = db.execute(_SQL["adopt_charger"], values).fetchone()
+    if row is None:
+        return None
+    db.execute(_SQL["adopt_connectors"], {"id": row["id"], "connectors": connectors})
+    db.execute(_SQL["forget_unknown"], {"code": code})
+    db.execute("SELECT pg_notify('pilewatch_registry', '')")
+    return int(row["id"])
+
+
+def is_registered(db: Db, code: str) -> bool:
+    """Whether there is a charger of this code, active or not."""
+    return db.execute(_SQL["is_registered"], {"code": code}).fetchone() is not None
 
 
 def _rows(section: dict[str, Any]) -> list[dict[str, Any]]:

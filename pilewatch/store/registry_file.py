@@ -1,9 +1,10 @@
-"""The registry file: areas, companies, grids, sites, gateways, chargers from YAML or CSV.
+"""The registry file: areas, companies, grids, sites, gateways, chargers from YAML, CSV or XLSX.
 
 Everything is checked before anything is written; every problem names file and line, so that
 someone who typed the list by hand finds each of them at once.
 """
 
+import contextlib
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from msgspec import Meta, Struct
 
 from pilewatch.openinghours import read_opening_hours
 from pilewatch.plugs import PlugType, PowerType
+from pilewatch.store.sheet import BadSheet, read_cells
 
 MAX_BYTES = 50_000_000
 """A longer file is refused: it is no list of piles."""
@@ -80,9 +82,10 @@ class Site(_Row):
 
 
 class Gateway(_Row):
-    """A modem or concentrator that several chargers of a site share."""
+    """A modem or concentrator that several chargers of a site share. `device` as a charger's."""
 
     site: Code
+    device: Code | None = None
 
 
 Number = Annotated[int, Meta(ge=1, le=999)]
@@ -101,7 +104,11 @@ class Plug(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Charger(_Row):
-    """One pile or cabinet; `code` is the id it publishes under; `connectors` count or list."""
+    """One pile or cabinet; `code` is the id it publishes under; `connectors` count or list.
+
+    `device` is what its own protocol calls it, where that is not MQTT: `dny-` and the number under
+    the QR code of an e-bike cabinet.
+    """
 
     site: Code
     kind: Literal["ebike", "car"]
@@ -117,6 +124,7 @@ class Charger(_Row):
     max_voltage_v: Volts | None = None
     max_current_a: Amperes | None = None
     active: bool = True
+    device: Code | None = None
 
     def plugs(self) -> list[Plug]:
         """Its connectors, one by one."""
@@ -145,7 +153,7 @@ class Registry:
     chargers: dict[str, Charger] = field(default_factory=dict)
 
 
-_SECTIONS: dict[str, type[_Row]] = {
+SECTIONS: dict[str, type[_Row]] = {
     "areas": Area,
     "companies": Company,
     "grids": Grid,
@@ -153,13 +161,13 @@ _SECTIONS: dict[str, type[_Row]] = {
     "gateways": Gateway,
     "chargers": Charger,
 }
-_REFERENCES = {
+REFERENCES = {
     "grids": {"area": "areas"},
     "sites": {"grid": "grids", "company": "companies"},
     "gateways": {"site": "sites"},
     "chargers": {"site": "sites", "gateway": "gateways"},
 }
-_COLUMNS = {
+COLUMNS = {
     "area": ("areas", "code"),
     "area_name": ("areas", "name"),
     "timezone": ("areas", "timezone"),
@@ -178,6 +186,7 @@ _COLUMNS = {
     "postal_code": ("sites", "postal_code"),
     "opening_hours": ("sites", "opening_hours"),
     "gateway": ("gateways", "code"),
+    "gateway_device": ("gateways", "device"),
     "charger": ("chargers", "code"),
     "kind": ("chargers", "kind"),
     "label": ("chargers", "label"),
@@ -188,18 +197,30 @@ _COLUMNS = {
     "installed_on": ("chargers", "installed_on"),
     **{name: ("chargers", name) for name in EQUIPMENT},
     "active": ("chargers", "active"),
+    "device": ("chargers", "device"),
 }
-"""CSV: one line a charger; column -> (section, key)."""
+"""CSV and XLSX: one line a charger; column -> (section, key)."""
 
 
 def read_registry(path: Path) -> Registry:
-    """Read and check one `.yaml`, `.yml` or `.csv` file. Raises `BadRegistry`."""
+    """Read and check one `.yaml`, `.yml`, `.csv` or `.xlsx` file. Raises `BadRegistry`."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise BadRegistry([f"{path}: larger than {MAX_BYTES // 1_000_000} MB"])
-        text = path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
     except OSError as error:
         raise BadRegistry([f"{path}: {error.strerror}"]) from error
+    reader = _Reader(path)
+    if path.suffix.lower() == ".xlsx":
+        reader.read_xlsx(content)
+    else:
+        reader.read_text(_decoded(path, content))
+    return reader.finish()
+
+
+def _decoded(path: Path, content: bytes) -> str:
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise BadRegistry(
@@ -207,14 +228,7 @@ def read_registry(path: Path) -> Registry:
         ) from error
     if "\0" in text:
         raise BadRegistry([f"{path}:{text[: text.index(chr(0))].count(chr(10)) + 1}: NUL byte"])
-    reader = _Reader(path)
-    if path.suffix.lower() == ".csv":
-        reader.read_csv(text)
-    elif path.suffix.lower() in (".yaml", ".yml"):
-        reader.read_yaml(text)
-    else:
-        raise BadRegistry([f"{path}: unknown kind of file; right would be .yaml, .yml or .csv"])
-    return reader.finish()
+    return text
 
 
 class _Reader:
@@ -232,7 +246,7 @@ class _Reader:
     def add(self, section: str, values: Any, line: int) -> None:
         """Check one row and keep it, or note what is wrong with it."""
         try:
-            row = msgspec.convert(values, _SECTIONS[section], strict=False)
+            row = msgspec.convert(values, SECTIONS[section], strict=False)
         except msgspec.ValidationError as error:
             named = values.get("code") if isinstance(values, dict) else None
             self.problem(line, f"{section}{f' {named!r}' if named else ''}: {error}")
@@ -244,6 +258,17 @@ class _Reader:
             return
         held[row.code] = row
         self.lines[section, row.code] = line
+
+    def read_text(self, text: str) -> None:
+        """By the file's ending."""
+        kind = self.path.suffix.lower()
+        if kind == ".csv":
+            self.read_csv(text)
+        elif kind in (".yaml", ".yml"):
+            self.read_yaml(text)
+        else:
+            right = "right would be .yaml, .yml, .csv or .xlsx"
+            self.problems.append(f"{self.path}: unknown kind of file; {right}")
 
     # --- YAML
 
@@ -259,15 +284,15 @@ class _Reader:
             self.problem(1, "nested too deeply")
             return
         if not isinstance(top, yaml.MappingNode):
-            self.problem(1, f"right would be a mapping with {', '.join(_SECTIONS)}")
+            self.problem(1, f"right would be a mapping with {', '.join(SECTIONS)}")
             return
         for key, node in self._pairs(top):
             self._read_section(key, node)
 
     def _read_section(self, name: str, node: yaml.Node) -> None:
         line = node.start_mark.line + 1
-        if name not in _SECTIONS:
-            self.problem(line, f"{name!r} is unknown; right would be {', '.join(_SECTIONS)}")
+        if name not in SECTIONS:
+            self.problem(line, f"{name!r} is unknown; right would be {', '.join(SECTIONS)}")
         elif not isinstance(node, yaml.SequenceNode):
             self.problem(line, f"{name}: right would be a list")
         else:
@@ -292,23 +317,44 @@ class _Reader:
         # Fields that are numbers are converted when the row is checked.
         return None if node.tag.endswith(":null") else str(node.value)
 
-    # --- CSV
+    # --- CSV and XLSX
 
     def read_csv(self, text: str) -> None:
         reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
         try:
-            unknown = set(reader.fieldnames or ()) - set(_COLUMNS)
-            missing = {"area", "grid", "site", "charger", "kind"} - set(reader.fieldnames or ())
-            for column in sorted(unknown, key=str):
-                self.problem(1, f"column {column!r} is unknown; known are {', '.join(_COLUMNS)}")
-            for column in sorted(missing):
-                self.problem(1, f"column {column!r} is missing")
-            if self.problems:
-                return
-            for row in reader:
-                self._read_csv_row(row, reader.line_num)
+            if self._knows(list(reader.fieldnames or ())):
+                for row in reader:
+                    self._read_csv_row(row, reader.line_num)
         except csv.Error as error:
             self.problem(reader.line_num + 1, f"not CSV: {error}")
+
+    def read_xlsx(self, content: bytes) -> None:
+        """The first sheet, laid out as a CSV file."""
+        try:
+            header, *rows = read_cells(content)
+        except BadSheet as error:
+            self.problem(1, str(error))
+            return
+        while header and not header[-1]:
+            header.pop()
+        if not self._knows(list(header)):
+            return
+        for line, row in enumerate(rows, 2):
+            if any(row):
+                cells = [*row, *[""] * (len(header) - len(row))]
+                values: dict[str | Any, Any] = dict(zip(header, cells, strict=False))
+                if any(cells[len(header) :]):
+                    values[None] = cells[len(header) :]
+                self._read_csv_row(values, line)
+
+    def _knows(self, columns: list[str]) -> bool:
+        unknown = set(columns) - set(COLUMNS)
+        missing = {"area", "grid", "site", "charger", "kind"} - set(columns)
+        for column in sorted(unknown, key=str):
+            self.problem(1, f"column {column!r} is unknown; known are {', '.join(COLUMNS)}")
+        for column in sorted(missing):
+            self.problem(1, f"column {column!r} is missing")
+        return not self.problems
 
     def _read_csv_row(self, row: dict[str | Any, Any], line: int) -> None:
         if None in row or None in row.values():
@@ -317,9 +363,9 @@ class _Reader:
         sections: dict[str, dict[str, Any]] = {}
         for column, cell in row.items():
             if cell.strip():
-                section, key = _COLUMNS[column]
+                section, key = COLUMNS[column]
                 sections.setdefault(section, {})[key] = cell.strip()
-        for section in _SECTIONS:
+        for section in SECTIONS:
             values = sections.get(section)
             if values is not None:
                 self._complete(section, values, sections)
@@ -328,14 +374,14 @@ class _Reader:
     def _complete(
         self, section: str, values: dict[str, Any], sections: dict[str, dict[str, Any]]
     ) -> None:
-        for key, target in _REFERENCES.get(section, {}).items():
+        for key, target in REFERENCES.get(section, {}).items():
             if code := sections.get(target, {}).get("code"):
                 values[key] = code
         if section in ("areas", "grids", "sites", "companies"):
             values.setdefault("name", values.get("code", ""))
         if section == "chargers":
             values.setdefault("label", values.get("code", ""))
-            values.setdefault("connectors", "1")
+            values["connectors"] = _connectors(values.get("connectors", "1"))
 
     def _add_csv(self, section: str, values: dict[str, Any], line: int) -> None:
         """The same place stands on many lines: equal is fine, different is a contradiction."""
@@ -358,7 +404,7 @@ class _Reader:
 
     def finish(self) -> Registry:
         """The whole registry. Raises `BadRegistry` with every problem, by line."""
-        for section, references in _REFERENCES.items():
+        for section, references in REFERENCES.items():
             for code, row in getattr(self.registry, section).items():
                 for key, target in references.items():
                     self._check_reference(section, code, key, target, getattr(row, key))
@@ -368,6 +414,7 @@ class _Reader:
             self._check_opening_hours(site)
         for charger in self.registry.chargers.values():
             self._check_charger(charger)
+        self._check_devices()
         if self.problems:
             raise BadRegistry(sorted(self.problems, key=_line_of))
         return self.registry
@@ -380,6 +427,18 @@ class _Reader:
                 self.lines[section, code],
                 f"{section} {code!r}: {key} {value!r} is not among the file's {target}",
             )
+
+    def _check_devices(self) -> None:
+        """Two things that are one device could not be told apart."""
+        first: dict[str, str] = {}
+        for section in ("gateways", "chargers"):
+            for code, row in getattr(self.registry, section).items():
+                if row.device is not None and first.setdefault(row.device, code) != code:
+                    self.problem(
+                        self.lines[section, code],
+                        f"{section} {code!r}: device {row.device!r} is already that of "
+                        f"{first[row.device]!r}",
+                    )
 
     def _check_timezone(self, area: Area) -> None:
         try:
@@ -411,6 +470,14 @@ class _Reader:
                 f"chargers {charger.code!r}: gateway {gateway.code!r} stands at site "
                 f"{gateway.site!r}, the charger at {charger.site!r}",
             )
+
+
+def _connectors(cell: str) -> Any:
+    """Their number, or a JSON list of them as in YAML."""
+    if cell.startswith("["):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            return msgspec.json.decode(cell)
+    return cell
 
 
 def _same_number(before: object, text: str) -> bool:

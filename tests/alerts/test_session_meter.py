@@ -23,9 +23,9 @@ EMPTY = replace(GOOD, energy_wh=0, rise_wh=0, integral_wh=0, peak_w=0, peak_a=0,
                 excess_k=None, samples=2, valued=2, span_s=30)  # fmt: skip
 
 
-def _said(newest_first: Iterable[Metered]) -> dict[str, bool]:
+def _said(newest_first: Iterable[Metered], apart_h: float = 8) -> dict[str, bool]:
     sessions = [
-        replace(session, session_id=str(n), ended_at=NOW - timedelta(hours=n))
+        replace(session, session_id=str(n), ended_at=NOW - timedelta(hours=n * apart_h))
         for n, session in enumerate(newest_first)
     ]
     return {f.code: f.present for f in session_meter_faults(sessions, NOW, RULE)}
@@ -79,6 +79,10 @@ def test_one_plateau_of_many_vehicles_below_what_was_reached_is_derated() -> Non
     assert not _said([*near, GOOD]).get("derated")
     various = [replace(GOOD, peak_w=watts) for watts in (2000, 2500, 3100, 1800, 4000)]
     assert not _said([*various, GOOD]).get("derated")
+    assert _said([*capped[:2], *[GOOD] * 10])["derated"], "two are enough where none was so weak"
+    assert not _said([*capped[:2], *[GOOD] * 9]).get("derated")
+    weak = replace(GOOD, peak_w=3000)
+    assert not _said([*capped[:2], *[GOOD] * 9, weak]).get("derated")
     frozen = [replace(session, rise_wh=0) for session in capped]
     assert not _said([*frozen, GOOD]).get("derated"), "a dead meter says nothing of power"
 
@@ -98,3 +102,4 @@ def test_a_contact_of_twice_the_resistance_has_aged(loads: list[float], times: f
         for n, a2 in enumerate(loads)
     ]
     assert _said(sessions)["thermal-drift"]
+    assert not _said(sessions, apart_h=2).get("thermal-drift"), "four in an evening are no trend"

@@ -18,7 +18,7 @@ from alerts.notify.receivers import Directory
 from alerts.notify.sending import NotSent
 from alerts.notify.subscriptions import paused, with_subscriptions
 from pilewatch.policy import Delivery
-from pilewatch.reach import reach
+from pilewatch.reach import Unreachable, reach
 from pilewatch.sealing import Seal
 from pilewatch.settings import Ocpi
 from pilewatch.store import queries
@@ -153,7 +153,7 @@ def test_a_company_hears_of_its_own_matters_only(watched: Watched, outside: Http
     ],
 )
 def test_a_subscription_cannot_lead_into_our_own_network(url: str) -> None:
-    with pytest.raises(NotSent):
+    with pytest.raises(Unreachable):
         reach(url, private=False)
 
 

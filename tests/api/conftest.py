@@ -18,7 +18,7 @@ from api.people import ROLES, add_person, new_api_key
 from deploy.embedded import free_port
 from pilewatch.clock import Clock, utc_now
 from pilewatch.openinghours import week_of
-from pilewatch.settings import Api, Database, Settings
+from pilewatch.settings import Alerts, Api, Database, Settings
 from pilewatch.store.pool import Db, connect
 from tests.workflow.conftest import Community
 
@@ -53,12 +53,23 @@ def listeners(url: str) -> int:
 class World:
     """A community, the API over it, and a key of each role."""
 
-    def __init__(self, db: Db, url: str, chargers: int = 3, *, clock: Clock = utc_now, **api: Any):
+    def __init__(
+        self,
+        db: Db,
+        url: str,
+        chargers: int = 3,
+        *,
+        clock: Clock = utc_now,
+        alerts: Alerts | None = None,
+        **api: Any,
+    ):
         self.community = Community(db, chargers)
         self.db = db
         self.url = url
         self.settings = Settings(
-            database=Database(url=url, pool_size=4), api=Api(port=free_port(), **api)
+            database=Database(url=url, pool_size=4),
+            api=Api(port=free_port(), **api),
+            alerts=alerts or Alerts(),
         )
         self.app = create_app(self.settings, clock)
         # A crash of the application reaches the test as 500, as it would reach a client.

@@ -206,12 +206,18 @@ class Sides:
         return id
 
     def inspection(self, far: bool) -> str:
-        """One that passed."""
+        """One that passed, with a photo."""
         id = str(uuid4())
         self.db.execute(
             "INSERT INTO inspection (id, charger_id, person_id, inspected_at, received_at, passed) "
             "SELECT %s, c.id, 1, now(), now(), true FROM charger c WHERE c.code = %s",
             (id, "D0" if far else "C0"),
+        )
+        self.db.execute(
+            "INSERT INTO inspection_photo "
+            "(inspection_id, name, added_at, sent, width, height, jpeg) "
+            "VALUES (%s, '1', now(), %s, 1, 1, 'x')",
+            (id, secrets.token_bytes(32)),
         )
         return id
 

@@ -49,8 +49,10 @@ def test_versions_lead_to_the_locations_and_each_object_is_as_the_standard_has_i
 ) -> None:
     [version] = party.get("/versions").json()["data"]
     assert version["version"] == "2.2.1" and version["url"].endswith("/ocpi/2.2.1")
-    [endpoint] = party.get("/2.2.1").json()["data"]["endpoints"]
-    assert (endpoint["identifier"], endpoint["role"]) == ("locations", "SENDER")
+    endpoints = party.get("/2.2.1").json()["data"]["endpoints"]
+    assert [(e["identifier"], e["role"]) for e in endpoints] == [
+        ("credentials", "SENDER"), ("locations", "SENDER"),
+    ]  # fmt: skip
     party.world.db.execute("UPDATE site SET address = repeat('长', 60)")
     opens(party.world, "Mo-Fr 08:00-20:00; Sa 10:00-24:00")
     answer = party.get("/2.2.1/locations")

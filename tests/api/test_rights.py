@@ -253,6 +253,14 @@ TABLE: dict[str, Rule] = {
     "GET /ocpi-parties": Rule("ocpi", far=403, whole=True),
     "POST /ocpi-parties": Rule("ocpi", body=_fixed(name="hub"), far=403, whole=True),
     "DELETE /ocpi-parties/{id}": Rule("ocpi", far=403, whole=True),
+    "POST /unknown-chargers/{code}/adopt": Rule(
+        "adopt", "place",
+        lambda far: {"site": _site(far), "kind": "ebike", "label": "x", "connectors": 2}, 403,
+    ),
+    "GET /policies": Rule("policy", far=403, whole=True),
+    "POST /policies": Rule("policy", body=_fixed(text=""), far=403, whole=True),
+    "GET /policies/{id}": Rule("policy", far=403, whole=True),
+    "POST /policies/{id}/save": Rule("policy", far=403, whole=True),
     "GET /patrol-plans": Rule("read", listed="patrol_plan"),
     "GET /patrol-plans/{id}": Rule("read", "patrol_plan"),
     "POST /patrol-plans": Rule(
@@ -283,6 +291,8 @@ TABLE: dict[str, Rule] = {
     "GET /worker/tasks": Rule("inspect"),
     "POST /worker/sync": Rule("inspect", body=_fixed(inspections=[{}])),
     "GET /inspections/{id}": Rule("read", "inspection"),
+    "GET /inspections/{id}/photos/{name}": Rule("read", "inspection"),
+    "PUT /inspections/{id}/photos/{name}": Rule("inspect", "inspection"),
     "GET /posters": Rule("read"),
     "POST /posters": Rule("plan", "place", lambda far: {"site": _site(far)}, 422),
     "GET /posters.pdf": Rule("plan", "place", query="site={site}"),

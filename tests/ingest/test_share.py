@@ -1,7 +1,7 @@
 """Several ingesters in one group: nothing lost, nothing doubled, whoever leaves and however."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,28 +32,70 @@ def broker(
     own.stop()
 
 
+Join = Callable[[int], list[IngesterProcess]]
+
+
+@contextmanager
+def _members(url: str, broker: tuple[int, str], tmp_path: Path) -> Iterator[Join]:
+    """Lets so many more ingesters join the group; gives them when they listen."""
+    port, version = broker
+    made: list[IngesterProcess] = []
+    with ExitStack() as stack:
+
+        def join(more: int) -> list[IngesterProcess]:
+            new = []
+            for number in range(len(made), len(made) + more):
+                member = IngesterProcess(
+                    url,
+                    port,
+                    tmp_path / f"member{number}.log",
+                    PILEWATCH_MQTT__SHARE_GROUP="ours",
+                    PILEWATCH_MQTT__VERSION=version,
+                )
+                stack.callback(member.kill)
+                new.append(member)
+            made.extend(new)
+            for member in new:
+                wait_until(lambda member=member: member.connections() == 1)
+            _listening(url, len(made))
+            return new
+
+        yield join
+
+
+def _listening(url: str, members: int) -> None:
+    with connect(url, application="t") as db:
+        wait_until(lambda: db.execute("SELECT FROM listener").rowcount == members)
+
+
 @contextmanager
 def _group(
     url: str, broker: tuple[int, str], tmp_path: Path, members: int
 ) -> Iterator[list[IngesterProcess]]:
-    port, version = broker
-    with ExitStack() as stack:
-        made = []
-        for number in range(members):
-            member = IngesterProcess(
-                url,
-                port,
-                tmp_path / f"member{number}.log",
-                PILEWATCH_MQTT__SHARE_GROUP="ours",
-                PILEWATCH_MQTT__VERSION=version,
-            )
-            stack.callback(member.kill)
-            made.append(member)
-        for member in made:
-            wait_until(lambda member=member: member.connections() == 1)
-        with connect(url, application="t") as db:
-            wait_until(lambda: db.execute("SELECT FROM listener").rowcount == members)
-        yield made
+    with _members(url, broker, tmp_path) as join:
+        yield join(members)
+
+
+def test_a_group_grows_to_four_and_shrinks_to_one_under_load(
+    registered_plain: str, broker: tuple[int, str], tmp_path: Path
+) -> None:
+    def wait_for(share: float) -> None:
+        wait_until(lambda: stored(registered_plain) >= MESSAGES * share, 60)
+
+    with _members(registered_plain, broker, tmp_path) as join:
+        group = join(1)
+        load = Load(broker[0])
+        load.thread.start()
+        for share, more in ((0.1, 1), (0.25, 2)):
+            wait_for(share)
+            group += join(more)
+        for share, leaves in ((0.5, 2), (0.75, 1)):
+            wait_for(share)
+            for member in [group.pop() for _ in range(leaves)]:
+                assert member.stop() == 0
+                assert member.said("stopped")[0]["unacknowledged"] == 0
+        load.finish()
+        all_is_stored(registered_plain)
 
 
 @pytest.mark.parametrize("members", [2, 3])

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 from fastapi.testclient import TestClient
 
-from api.pages import commanding
+from api.pages import board, commanding, past
 from api.pages.render import template_names, template_source
 from api.pages.views import PHOTO_WORDS, SAYINGS
 from api.pages.words import LOCALES, catalogue
@@ -18,6 +18,7 @@ from api.rights import SCOPES
 from pilewatch.faultcodes import FAULTS
 from pilewatch.model import Kind, Status
 from pilewatch.policy import PROMISES, Escalation, Policy
+from pilewatch.workflow import proving
 from pilewatch.workflow.commands import CommandState
 from pilewatch.workflow.desk import ENGINE, Actor, act
 from pilewatch.workflow.tickets import BY_PEOPLE, Accept, Claim, Comment, PauseReason, TicketState
@@ -239,7 +240,7 @@ def test_charger_and_quarantine_pages_show_what_was_said(world: World) -> None:
     world.db.execute("INSERT INTO unknown_charger VALUES ('NEW-1', now(), now(), 7)")
     client = world.client("operator")
     page = client.get("/console/chargers/C0").text
-    assert "<polyline" in page and "meter" in page and "250 W" in page
+    assert "chart-power" in page and "meter" in page and "250 W" in page
     listed = client.get("/console/quarantine").text
     assert "not JSON" in listed and "NEW-1" in listed
 
@@ -342,6 +343,22 @@ def _families() -> set[str]:
         *(f"command.state.{state}" for state in get_args(CommandState)),
         *(f"command.problem.{word}" for word in ("reason", "connector", "on-site", "under-way")),
         *(f"trial.{word}" for word in _trial_words()),
+        *(f"lack.{word}" for word in get_args(proving.Word)),
+        *(f"range.{hours}" for hours in past.PRESETS),
+        *(f"range.problem.{word}" for word in ("unreadable", "length")),
+        *(f"bulk.{word}" for word in ("assign", "accept", "comment", "silence")),
+        *(f"bulk.hours.{hours}" for hours in board.HOURS),
+        *(f"bulk.refused.{word}" for word in ("changed", "danger", "not-now", "not-yours")),
+        *(f"bulk.problem.{word}" for word in ("none", "reason")),
+        *(f"keys.{word}" for word in ("next", "previous", "open", "pick", "filter", "help")),
+        *(f"map.{word}" for word in ("danger", "bad", "some", "good", "unknown")),
+        *(f"heat.{level}" for level in range(5)),
+        *(f"adopt.problem.{word}" for word in ("incomplete", "gone")),
+        *(f"policy.state.{word}" for word in ("queued", "running", "done", "failed")),
+        *(f"policy.{word}" for word in ("tickets", "false-alarms", "delay", "missing", "extra")),
+        *(f"wall.{word}" for word in ("raised", "settled", "on-time", "satisfied", "open")),
+        *("wall.overdue", "repair.by-deadline", "repair.by-way", "status.working"),
+        *(f"nav.{word}" for word in ("repair", "map", "uptime", "quarantine", "policy")),
         *(f"proof.{kind}" for kind in ("session", "idle", "online", "inspection")),
     }
 

@@ -18,10 +18,10 @@ grids: [{code: wanhe-1, area: wanhe, name: 第一网格}]
 sites:
   - {code: wanhe-1a, grid: wanhe-1, company: xinchong, name: 东门车棚, latitude: 32.13,
      longitude: 114.07, repair_phone: 03761234567}
-gateways: [{code: gw-1, site: wanhe-1a}]
+gateways: [{code: gw-1, site: wanhe-1a, device: dny-1}]
 chargers:
   - {code: WH-E01, site: wanhe-1a, gateway: gw-1, kind: ebike, label: 1号棚, connectors: 10,
-     max_power_w: 800}
+     max_power_w: 800, device: dny-13544000}
   - {code: WH-C01, site: wanhe-1a, kind: car, label: 快充1, connectors: [{number: 1},
      {number: 4, max_power_w: 60000}]}
 """
@@ -65,11 +65,6 @@ def test_what_others_are_told_comes_from_the_file_and_is_checked(
     assert not any(again.added.values()) and not any(again.changed.values())
     site = plain_db.execute("SELECT city, postal_code FROM site").fetchone()
     assert site == {"city": "信阳", "postal_code": "464000"}
-    longer = told.replace("Mo-Fr 08:00", "Mo-Fr 07:00")
-    load_registry(plain_db, _file(tmp_path, longer))
-    assert load_registry(plain_db, _file(tmp_path, GOOD)).changed["hours"] == 0
-    [hours] = plain_db.execute("SELECT week FROM opening_hours").fetchall()
-    assert text_of(hours["week"]) == "Mo-Fr 07:00-20:00", "of one day the last word"
     rows = plain_db.execute(
         "SELECT plug, power_type, max_voltage_v, max_current_a FROM connector "
         "WHERE power_type IS NOT NULL ORDER BY number"
@@ -78,6 +73,11 @@ def test_what_others_are_told_comes_from_the_file_and_is_checked(
         ("CHADEMO", "DC", 750, 125),
         ("GBT_DC", "DC", 750, None),
     ]
+    longer = told.replace("Mo-Fr 08:00", "Mo-Fr 07:00")
+    load_registry(plain_db, _file(tmp_path, longer))
+    assert load_registry(plain_db, _file(tmp_path, GOOD)).changed["hours"] == 0
+    [hours] = plain_db.execute("SELECT week FROM opening_hours").fetchall()
+    assert text_of(hours["week"]) == "Mo-Fr 07:00-20:00", "of one day the last word"
     lines = (
         "area,grid,site,charger,kind,plug,max_current_a,opening_hours\n"
         "a,g,s,C1,ebike,DOMESTIC_I,10,24/7\n"

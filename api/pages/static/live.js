@@ -15,7 +15,7 @@ function tick() {
 
 // Somebody is at work in it: a field has the focus, or no longer its first value.
 function busy(part) {
-  if (part.contains(document.activeElement?.closest("select, input, textarea") ?? null)) return true;
+  if (part.contains(document.activeElement?.closest("select, input:not([type=checkbox]), textarea") ?? null)) return true;
   const fields = [...part.querySelectorAll("input, textarea")];
   const lists = [...part.querySelectorAll("select")];
   return fields.some((field) => field.value !== field.defaultValue) || lists.some((list) =>
@@ -27,6 +27,10 @@ function put(old, fresh) {
   for (const open of old.querySelectorAll("details[open][id]")) {
     const same = fresh.querySelector(`#${CSS.escape(open.id)}`);
     if (same) same.open = true;
+  }
+  for (const ticked of old.querySelectorAll("input:checked[id]")) {
+    const same = fresh.querySelector(`#${CSS.escape(ticked.id)}`);
+    if (same) same.checked = true;
   }
   const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
   old.replaceChildren(...fresh.childNodes);

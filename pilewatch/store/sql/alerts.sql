@@ -151,7 +151,7 @@ GROUP BY charger_id, data->>'bootId';
 
 -- name: meters_to_judge
 -- Fresh meter values beyond a limit, and those of connectors whose limit was broken before. A value
--- from before the latest status is no news.
+-- from before the latest status is no news; a jumping clock does not tell which came first.
 WITH mine AS (
     SELECT charger_id, connector_id FROM incident
     WHERE detector = %(mine)s AND quiet_since IS NULL
@@ -168,6 +168,7 @@ LEFT JOIN LATERAL (
            extract(epoch FROM max(o.observed_at) - min(o.observed_at))::double precision AS span_s
     FROM observation o
     WHERE s.power_w >= %(unasked_w)s AND s.status <> 'charging'
+      AND coalesce(abs(h.clock_lag_s), 0) <= %(clock_lag_s)s
       AND o.charger_id = s.charger_id AND o.connector = n.number AND o.kind = 2
       AND o.observed_at > greatest(s.status_at + interval '3 seconds',
                                    s.meter_at - interval '10 minutes')
@@ -330,12 +331,15 @@ ORDER BY n.id, m.ended_at DESC, m.session_id;
 -- name: unused_connectors
 -- One slice of the ports: those that say they are available and have rested for long, with their
 -- own and their neighbours' sessions before and since (neighbours: same kind, same grid). What was
--- found to be right by a repair's proof begins anew.
+-- found to be right by a repair's proof begins anew; a charger with a wrong clock tells wrong times;
+-- while something else was known to be wrong here, people went to the neighbours for that.
 WITH resting AS (
-    SELECT s.connector_id, s.charger_id, c.kind, p.grid_id, used.at AS last_used_at,
+    SELECT s.connector_id, s.charger_id, c.kind, c.site_id, p.grid_id, used.at AS last_used_at,
            greatest(used.at, repaired_at(s.connector_id)) AS since
     FROM connector_state s
     JOIN charger c ON c.id = s.charger_id AND c.active
+    JOIN charger_state h ON h.charger_id = c.id
+        AND coalesce(abs(h.clock_lag_s), 0) <= %(clock_lag_s)s
     JOIN site p ON p.id = c.site_id
     CROSS JOIN LATERAL (
         SELECT greatest(max(t.ended_at), max(t.started_at)) AS at FROM (
@@ -367,6 +371,13 @@ CROSS JOIN LATERAL (
     JOIN charging_session t ON t.connector_id = n.id
         AND t.ended_at > r.last_used_at - %(history_s)s * interval '1 second'
     WHERE p.grid_id = r.grid_id
+      AND NOT EXISTS (
+        SELECT FROM incident i
+        WHERE i.opened_at IS NOT NULL AND t.ended_at BETWEEN i.started_at
+                                      AND coalesce(i.ended_at, 'infinity')
+          AND (i.charger_id = r.charger_id
+               AND (i.connector_id IS NULL OR i.connector_id = r.connector_id)
+            OR i.charger_id IS NULL AND i.site_id = r.site_id))
 ) near
 -- The neighbours are counted only for those whose own habit makes them suspect already.
 WHERE own.sessions >= %(known_sessions)s

@@ -33,12 +33,14 @@ COPY staged_meter FROM STDIN (FORMAT binary);
 COPY staged_charger FROM STDIN (FORMAT binary);
 
 -- name: find_chargers
-SELECT c.code, c.id, coalesce(jsonb_object_agg(n.number, n.id) FILTER (WHERE n.id IS NOT NULL), '{}')
+-- By the id that it publishes under, or by what its own protocol calls it.
+SELECT a.name AS code, c.id,
+       coalesce(jsonb_object_agg(n.number, n.id) FILTER (WHERE n.id IS NOT NULL), '{}')
        AS connectors
-FROM charger c
+FROM unnest(%(codes)s::text[]) AS a(name)
+JOIN charger c ON c.active AND (c.code = a.name OR c.device = a.name)
 LEFT JOIN connector n ON n.charger_id = c.id AND n.active
-WHERE c.code = ANY(%(codes)s) AND c.active
-GROUP BY c.code, c.id;
+GROUP BY a.name, c.id;
 
 -- name: ensure_charger_states
 INSERT INTO charger_state (charger_id)
@@ -53,6 +55,9 @@ ON CONFLICT DO NOTHING;
 -- name: lock_chargers
 SELECT charger_id FROM charger_state WHERE charger_id = ANY(%(ids)s)
 ORDER BY charger_id FOR NO KEY UPDATE;
+
+-- name: find_statuses
+SELECT connector_id, status, errors FROM connector_state WHERE connector_id = ANY(%(ids)s);
 
 -- name: find_repeated
 SELECT r.ord
@@ -312,6 +317,25 @@ SELECT pg_notify(%(channel)s, %(payload)s);
 INSERT INTO quarantine (received_at, topic, payload, size, reason, charger_code)
 SELECT * FROM unnest(%(received_at)s::timestamptz[], %(topic)s::text[], %(payload)s::bytea[],
                      %(size)s::integer[], %(reason)s::text[], %(charger_code)s::text[]);
+
+-- name: take_kept
+-- Messages of chargers that were unknown and no longer are, marked as replayed. The oldest first.
+WITH due AS (
+    SELECT k.id FROM quarantine k
+    JOIN charger c ON c.active AND (c.code = k.charger_code OR c.device = k.charger_code)
+    WHERE k.replayed_at IS NULL AND k.size = octet_length(k.payload)
+      AND k.reason LIKE 'charger %% is not registered%%'
+    ORDER BY k.id LIMIT %(limit)s
+    FOR UPDATE OF k SKIP LOCKED
+), marked AS (
+    UPDATE quarantine q SET replayed_at = %(now)s FROM due WHERE q.id = due.id
+    RETURNING q.id, q.topic, q.payload, q.received_at
+)
+SELECT topic, payload, received_at FROM marked ORDER BY id;
+
+-- name: forget_known_chargers
+DELETE FROM unknown_charger u USING charger c
+WHERE c.active AND (c.code = u.code OR c.device = u.code);
 
 -- name: note_unknown_chargers
 INSERT INTO unknown_charger AS t (code, first_seen_at, last_seen_at, messages)

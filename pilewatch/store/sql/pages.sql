@@ -67,7 +67,8 @@ LEFT JOIN ticket t ON t.id = r.ticket_id
 WHERE r.id = %(id)s;
 
 -- name: tickets
--- Live ones by urgency, or a single one in any state, or a charger's latest.
+-- Live ones by urgency, or a single one in any state, or a charger's latest. `late`: a promise is
+-- broken, as views.overdue has it.
 SELECT t.id, t.state, t.code, t.family, t.severity, t.subject_kind, t.opened_at, t.deadline_at,
        t.accept_by_at, t.arrive_by_at, t.accepted_at, t.arrived_at, t.paused_at, t.pause_reason,
        t.paused_s, greatest(t.accept_level, t.arrive_level, t.repair_level) AS escalation_level,
@@ -88,6 +89,13 @@ LEFT JOIN person p ON p.id = t.assignee_id
 WHERE (%(id)s::bigint IS NULL OR t.id = %(id)s)
   AND (NOT %(live)s OR t.state NOT IN ('closed', 'rejected', 'merged'))
   AND (%(charger)s::text IS NULL OR c.code = %(charger)s)
+  AND (%(site)s::text IS NULL OR s.code = %(site)s)
+  AND (%(severity)s::smallint IS NULL OR t.severity = %(severity)s)
+  AND (%(state)s::text IS NULL OR t.state = %(state)s)
+  AND (NOT %(late)s OR (t.state IN ('open', 'assigned', 'accepted', 'repairing', 'reopened')
+       AND least(CASE WHEN t.accepted_at IS NULL THEN t.accept_by_at END,
+                 CASE WHEN t.arrived_at IS NULL THEN t.arrive_by_at END, t.deadline_at)
+           < coalesce(t.paused_at, %(now)s)))
   AND (%(company_id)s::bigint IS NULL OR t.company_id = %(company_id)s
        OR s.company_id = %(owner_id)s OR t.assignee_id = %(person_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
@@ -97,14 +105,14 @@ ORDER BY CASE WHEN %(live)s THEN t.severity END,
              CASE WHEN t.accepted_at IS NULL THEN t.accept_by_at END,
              CASE WHEN t.arrived_at IS NULL THEN t.arrive_by_at END, t.deadline_at) END,
          t.id DESC
-LIMIT %(limit)s;
+LIMIT %(limit)s OFFSET %(offset)s;
 
 -- name: photos
 SELECT p.report_id, p.number, p.added_at FROM report_photo p JOIN report r ON r.id = p.report_id
 WHERE r.ticket_id = %(ticket)s ORDER BY p.added_at, p.report_id, p.number LIMIT 30;
 
 -- name: incidents
--- Live ones, those of a ticket, or a charger's latest; members come with their parent's id.
+-- Those of some tickets; members come with their parent's id.
 SELECT i.id, i.code, i.severity, i.phase, i.detector, i.subject_kind, i.started_at, i.opened_at,
        i.quiet_since, i.ended_at, i.parent_id, i.ticket_id, i.evidence, i.planned_until,
        EXISTS (SELECT FROM self_repair r
@@ -118,9 +126,8 @@ LEFT JOIN charger c ON c.id = i.charger_id
 LEFT JOIN connector n ON n.id = i.connector_id
 LEFT JOIN ticket t ON t.id = incident_ticket(i)
 WHERE (NOT %(live)s OR i.phase IN ('pending', 'open', 'clearing', 'member'))
-  AND (%(ticket)s::bigint IS NULL OR i.ticket_id = %(ticket)s OR i.parent_id IN (
-           SELECT parent.id FROM incident parent WHERE parent.ticket_id = %(ticket)s))
-  AND (%(charger)s::text IS NULL OR c.code = %(charger)s)
+  AND (%(tickets)s::bigint[] IS NULL OR i.ticket_id = ANY(%(tickets)s) OR i.parent_id IN (
+           SELECT parent.id FROM incident parent WHERE parent.ticket_id = ANY(%(tickets)s)))
   AND (%(company_id)s::bigint IS NULL OR %(company_id)s IN (s.company_id, t.company_id)
        OR t.assignee_id = %(person_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
@@ -169,19 +176,6 @@ FROM observation
 WHERE charger_id = %(id)s AND observed_at > %(now)s - interval '24 hours'
   AND observed_at <= %(now)s + interval '10 minutes'
 ORDER BY observed_at DESC LIMIT 30;
-
--- name: curve
--- Power of the whole pile (the sum of its ports' means) and its hottest port, by ten minutes.
-SELECT bin, sum(power_w) AS power_w, max(temperature_c) AS temperature_c
-FROM (
-    SELECT date_bin('10 minutes', observed_at, 'epoch') AS bin, connector,
-           avg(power_w) AS power_w, max(temperature_c) AS temperature_c
-    FROM observation
-    WHERE charger_id = %(id)s AND observed_at > %(now)s - interval '6 hours'
-      AND observed_at <= %(now)s AND (power_w IS NOT NULL OR temperature_c IS NOT NULL)
-    GROUP BY bin, connector
-) by_port
-GROUP BY bin ORDER BY bin;
 
 -- name: unknown_chargers
 SELECT code, first_seen_at, last_seen_at, messages FROM unknown_charger

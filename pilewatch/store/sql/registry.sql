@@ -67,30 +67,32 @@ ON CONFLICT (site_id, from_on) DO UPDATE SET week = excluded.week
 RETURNING (xmax = 0) AS added;
 
 -- name: write_gateway
-INSERT INTO gateway AS t (code, site_id)
-SELECT r.code, s.id
-FROM jsonb_to_recordset(%(rows)s) AS r(code text, site text)
+INSERT INTO gateway AS t (code, site_id, device)
+SELECT r.code, s.id, r.device
+FROM jsonb_to_recordset(%(rows)s) AS r(code text, site text, device text)
 JOIN site s ON s.code = r.site
-ON CONFLICT (code) DO UPDATE SET site_id = excluded.site_id
-WHERE t.site_id IS DISTINCT FROM excluded.site_id
+ON CONFLICT (code) DO UPDATE SET site_id = excluded.site_id, device = excluded.device
+WHERE (t.site_id, t.device) IS DISTINCT FROM (excluded.site_id, excluded.device)
 RETURNING (xmax = 0) AS added;
 
 -- name: write_charger
 INSERT INTO charger AS t
-    (code, site_id, gateway_id, kind, label, vendor, model, active, installed_on)
-SELECT r.code, s.id, g.id, r.kind, r.label, r.vendor, r.model, r.active, r.installed_on
+    (code, site_id, gateway_id, kind, label, vendor, model, active, installed_on, device)
+SELECT r.code, s.id, g.id, r.kind, r.label, r.vendor, r.model, r.active, r.installed_on, r.device
 FROM jsonb_to_recordset(%(rows)s) AS r(
     code text, site text, gateway text, kind text, label text, vendor text, model text,
-    active boolean, installed_on date)
+    active boolean, installed_on date, device text)
 JOIN site s ON s.code = r.site
 LEFT JOIN gateway g ON g.code = r.gateway
 ON CONFLICT (code) DO UPDATE SET
     site_id = excluded.site_id, gateway_id = excluded.gateway_id, kind = excluded.kind,
     label = excluded.label, vendor = excluded.vendor, model = excluded.model,
-    active = excluded.active, installed_on = excluded.installed_on
-WHERE (t.site_id, t.gateway_id, t.kind, t.label, t.vendor, t.model, t.active, t.installed_on)
+    active = excluded.active, installed_on = excluded.installed_on, device = excluded.device
+WHERE (t.site_id, t.gateway_id, t.kind, t.label, t.vendor, t.model, t.active, t.installed_on,
+       t.device)
     IS DISTINCT FROM (excluded.site_id, excluded.gateway_id, excluded.kind, excluded.label,
-                      excluded.vendor, excluded.model, excluded.active, excluded.installed_on)
+                      excluded.vendor, excluded.model, excluded.active, excluded.installed_on,
+                      excluded.device)
 RETURNING (xmax = 0) AS added;
 
 -- name: write_connector
@@ -119,3 +121,56 @@ UPDATE connector n SET active = false
 WHERE n.active AND n.charger_id IN (SELECT charger_id FROM listed)
   AND NOT EXISTS (
       SELECT FROM listed l WHERE l.charger_id = n.charger_id AND l.number = n.number);
+
+-- name: adopt_charger
+-- A charger that spoke without being registered; no row where it is registered or never spoke.
+INSERT INTO charger (code, site_id, kind, label)
+SELECT u.code, %(site_id)s, %(kind)s, %(label)s FROM unknown_charger u WHERE u.code = %(code)s
+ON CONFLICT (code) DO NOTHING
+RETURNING id;
+
+-- name: is_registered
+SELECT FROM charger WHERE code = %(code)s;
+
+-- name: adopt_connectors
+INSERT INTO connector (charger_id, number)
+SELECT %(id)s, n FROM generate_series(1, %(connectors)s) n;
+
+-- name: forget_unknown
+DELETE FROM unknown_charger WHERE code = %(code)s;
+
+-- name: read_areas
+SELECT code, name, timezone FROM area ORDER BY code;
+
+-- name: read_companies
+SELECT code, name, phone FROM company ORDER BY code;
+
+-- name: read_grids
+SELECT g.code, g.name, a.code AS area FROM grid g JOIN area a ON a.id = g.area_id ORDER BY g.code;
+
+-- name: read_sites
+SELECT s.code, g.code AS grid, c.code AS company, s.name, s.address, s.latitude, s.longitude,
+       s.repair_phone, s.city, s.postal_code, hours.week
+FROM site s JOIN grid g ON g.id = s.grid_id JOIN area a ON a.id = g.area_id
+LEFT JOIN company c ON c.id = s.company_id
+LEFT JOIN LATERAL (
+    SELECT h.week FROM opening_hours h
+    WHERE h.site_id = s.id AND h.from_on <= (now() AT TIME ZONE a.timezone)::date
+    ORDER BY h.from_on DESC LIMIT 1
+) hours ON true
+ORDER BY s.code;
+
+-- name: read_gateways
+SELECT w.code, s.code AS site, w.device
+FROM gateway w JOIN site s ON s.id = w.site_id ORDER BY w.code;
+
+-- name: read_chargers
+SELECT c.code, s.code AS site, w.code AS gateway, c.kind, c.label, c.vendor, c.model, c.active,
+       c.installed_on, c.device
+FROM charger c JOIN site s ON s.id = c.site_id LEFT JOIN gateway w ON w.id = c.gateway_id
+ORDER BY c.code;
+
+-- name: read_connectors
+SELECT c.code AS charger, n.number, n.max_power_w, n.plug, n.power_type, n.max_voltage_v,
+       n.max_current_a
+FROM connector n JOIN charger c ON c.id = n.charger_id WHERE n.active ORDER BY c.code, n.number;

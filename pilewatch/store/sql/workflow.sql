@@ -142,6 +142,24 @@ WHERE connector_id = ANY(%(connectors)s) AND ended_at > %(claimed_at)s
   AND coalesce(started_at, ended_at) > %(claimed_at)s AND energy_wh >= %(min_wh)s
 ORDER BY ended_at LIMIT 1;
 
+-- name: latest_claim
+-- The claim that waits for its proof, or was the last to be returned for want of it.
+SELECT c.at, t.state <> 'repaired' AS returned
+FROM ticket t
+JOIN LATERAL (
+    SELECT e.id, e.at FROM ticket_entry e
+    WHERE e.ticket_id = t.id AND e.action = 'claimed' ORDER BY e.id DESC LIMIT 1
+) c ON true
+WHERE t.id = %(ticket_id)s
+  AND (t.state = 'repaired' OR (t.state = 'repairing' AND EXISTS (
+      SELECT FROM ticket_entry e
+      WHERE e.ticket_id = t.id AND e.action = 'claim-returned' AND e.id > c.id)));
+
+-- name: best_session
+SELECT max(coalesce(energy_wh, 0)) AS energy_wh FROM charging_session
+WHERE connector_id = ANY(%(connectors)s) AND ended_at > %(claimed_at)s
+  AND coalesce(started_at, ended_at) > %(claimed_at)s;
+
 -- name: connectors_of_subject
 SELECT n.id FROM connector n JOIN charger c ON c.id = n.charger_id
 WHERE n.active AND c.active AND CASE %(subject_kind)s

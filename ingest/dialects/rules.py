@@ -1,0 +1,211 @@
+"""One rule of a mapping file, compiled, and what it reads of a message. Pure and bounded."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ingest.dialects.heard import Heard
+from ingest.dialects.topics import Pattern
+from ingest.dialects.values import Get, Here, key_of
+from pilewatch.model import Kind, Observation, ReportedError, Status
+from pilewatch.store.observations import microseconds
+from pilewatch.wire import CHARGER_ID, CLOCK_AHEAD, CLOCK_FLOOR, BadMessage
+
+MAX_ELEMENTS = 999
+MOST_ERRORS = 32
+Numbers = Callable[[Here], float | None]
+Words = Callable[[Here], Any]
+
+
+class Port(NamedTuple):
+    """What is read of each element."""
+
+    connector: Numbers | None
+    fixed: int | None
+    statuses: tuple[Callable[[Here], "Said | None"], ...]
+    faults: tuple[Callable[[Here], list[ReportedError] | None], ...]
+    source: str | None
+    measures: tuple[tuple[str, Numbers], ...]
+    session: Callable[[Here], "Session | None"] | None
+    session_id: Words | None
+
+
+class Said(NamedTuple):
+    status: Status
+    only_from: frozenset[Status] | None
+
+
+class Session(NamedTuple):
+    kind: Kind
+    id: str | None
+    energy_wh: float | None
+    reason: str | None
+
+
+class Rule(NamedTuple):
+    """One `[[topic]]`, compiled."""
+
+    pattern: Pattern
+    format: str
+    when: tuple[tuple[Get, frozenset[str]], ...]
+    charger: Get | None
+    each: tuple[Get, ...]
+    at: Callable[[Here], datetime | None] | None
+    seq: Numbers | None
+    port: Port
+    heartbeat: tuple[tuple[tuple[str, Numbers], ...], bool] | None
+    online: Callable[[Here], bool | None] | None
+    told: tuple[tuple[str, Get], ...]
+    line: int
+
+
+class Where(NamedTuple):
+    """Whose message, and the times it has."""
+
+    heard: Heard
+    observed_at: datetime
+    clock_fault: bool
+    digest: int | None
+    seq: int
+
+    def say(self, kind: Kind, connector: int = 0, **said: Any) -> Observation:
+        heard = self.heard
+        return Observation(
+            kind=kind,
+            charger=heard.charger,
+            connector=connector,
+            observed_at=self.observed_at,
+            received_at=heard.received_at,
+            seq=self.seq,
+            clock_fault=self.clock_fault,
+            replayed=heard.replayed,
+            redelivered=heard.redelivered,
+            digest=self.digest,
+            **said,
+        )
+
+
+def nested(values: Any) -> dict[str, Any]:
+    """Names with slashes as objects in objects, so that a pointer reads as the name does."""
+    found: dict[str, Any] = {}
+    for name, value in values:
+        here = found
+        *above, last = name.split("/", 15)
+        for step in above:
+            below = here.setdefault(step, {})
+            if not isinstance(below, dict):
+                below = here[step] = {"": below}
+            here = below
+        here[last] = value
+    return found
+
+
+def charger_of(rule: Rule, top: Here) -> str:
+    found = top.names.get("charger") if rule.charger is None else rule.charger(top)
+    if isinstance(found, int) and not isinstance(found, bool):
+        found = str(found)
+    if not isinstance(found, str) or not CHARGER_ID.fullmatch(found):
+        said = "is missing" if found is None else f"is {str(found)[:80]!r}"
+        raise BadMessage(f"the charger's id {said}; right would be 1 to 64 of A-Z a-z 0-9 . _ -")
+    return found
+
+
+def where_of(rule: Rule, top: Here, heard: Heard) -> Where:
+    at = None if rule.at is None else rule.at(top)
+    seq = None if rule.seq is None else rule.seq(top)
+    if seq is not None and not 0 <= seq < 2**53:
+        raise BadMessage(f"seq is {seq}; right would be 0 or more")
+    number = -1 if seq is None else int(seq)
+    if at is None or not CLOCK_FLOOR <= at <= heard.received_at + CLOCK_AHEAD:
+        return Where(heard, heard.received_at, at is not None, heard.digest(), number)
+    if seq is None:
+        # Clocks of whole seconds: what came later in the same one is later.
+        number = microseconds(heard.received_at)
+    return Where(heard, at, False, None, number)
+
+
+def elements(rule: Rule, top: Here) -> Iterator[Here]:
+    if not rule.each:
+        yield top
+        return
+    level = [(top.element, top.parent, "")]
+    for get in rule.each:
+        below: list[tuple[Any, Any, str]] = []
+        for element, _, _ in level:
+            inside = get(Here(top.root, element, element, 0, top.names))
+            if isinstance(inside, dict):
+                below += [(one, element, key) for key, one in inside.items()]
+            elif isinstance(inside, list):
+                below += [(one, element, str(n)) for n, one in enumerate(inside)]
+            elif inside is not None:
+                raise BadMessage(f"each: {str(inside)[:40]!r}; right would be a list or an object")
+            if len(below) > MAX_ELEMENTS:
+                raise BadMessage(f"each: more than {MAX_ELEMENTS} elements")
+        level = below
+    for index, (element, parent, key) in enumerate(level):
+        yield Here(top.root, element, parent, index, {**top.names, "key": key})
+
+
+def port_of(rule: Rule, here: Here, where: Where, taken: set[int]) -> list[Observation]:
+    port = rule.port
+    status = next((s for get in port.statuses if (s := get(here)) is not None), None)
+    told = [some for get in port.faults if (some := get(here)) is not None]
+    errors: tuple[ReportedError, ...] | None = None
+    if told:
+        listed = [e for some in told for e in some][:MOST_ERRORS]
+        errors = tuple(ReportedError(e.code, e.vendor_code, e.info, port.source) for e in listed)
+    values = {name: v for name, get in port.measures if (v := get(here)) is not None}
+    session = None if port.session is None else port.session(here)
+    if not values and status is None and errors is None and session is None:
+        return []
+    connector = _connector(port, here)
+    if connector in taken:
+        raise BadMessage(f"connector {connector} comes twice in one message")
+    taken.add(connector)
+    found = []
+    if status is not None or errors is not None:
+        found.append(
+            where.say(
+                Kind.STATUS,
+                connector,
+                status=None if status is None else status.status,
+                only_from=None if status is None else status.only_from,
+                errors=errors,
+                errors_source=None if errors is None else port.source,
+            )
+        )
+    session_id = None if port.session_id is None else a_word(port.session_id(here), "session_id")
+    if values:
+        found.append(where.say(Kind.METER, connector, session_id=session_id, **values))
+    if session is not None:
+        found.append(
+            where.say(
+                session.kind,
+                connector,
+                session_id=session.id,
+                energy_wh=session.energy_wh,
+                reason=session.reason,
+            )
+        )
+    return found
+
+
+def _connector(port: Port, here: Here) -> int:
+    found = port.fixed if port.connector is None else port.connector(here)
+    if found is None:
+        raise BadMessage("the connector's number is missing")
+    if found != int(found) or not (0 if port.fixed == 0 else 1) <= found <= 999:
+        raise BadMessage(f"connector {found:g}; right would be 1 to 999")
+    return int(found)
+
+
+def a_word(value: Any, where: str) -> str | None:
+    """A short text, as it is or of a number."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, dict | list):
+        raise BadMessage(f"{where}: right would be a text")
+    text = value if isinstance(value, str) else key_of(value)
+    if len(text) > 200:
+        raise BadMessage(f"{where}: {len(text)} characters; at most 200 are allowed")
+    return text

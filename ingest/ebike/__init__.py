@@ -1,0 +1,1 @@
+"""E-bike port cabinets: a gateway that is their server, and a tap before somebody else's."""
