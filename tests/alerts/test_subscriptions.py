@@ -15,7 +15,6 @@ from cryptography.fernet import Fernet
 from alerts.notify.channels import Post
 from alerts.notify.dispatch import send_due, write_deliveries
 from alerts.notify.receivers import Directory
-from alerts.notify.sending import NotSent
 from alerts.notify.subscriptions import paused, with_subscriptions
 from pilewatch.policy import Delivery
 from pilewatch.reach import Unreachable, reach
