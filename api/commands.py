@@ -35,11 +35,13 @@ orders = APIRouter(
     responses=problems.documented([413]),
 )
 _SQL = queries.load("commands")
+_Url = Annotated[str, Field(max_length=500)]
 _ID = Annotated[int, Path(ge=1, le=Big, description="Its number")]
 
 
 class CommandRequest(BaseModel):
-    """What to do. `args` only for setAvailability: `{"available": true}` or false.
+    """What to do. `args` of setAvailability: `{"available": true}`, or false; of getLog:
+    `{"url": …}`, where the charger uploads its log.
 
     `on_site`: whoever orders it stands before the charger; a test charge needs it, and so does
     whatever may let current flow again where people may be in danger.
@@ -63,7 +65,9 @@ class CommandRequest(BaseModel):
 
     name: CommandName
     connector: Port | None = None
-    args: dict[Annotated[str, Field(max_length=64)], bool] = Field({}, max_length=8)
+    args: dict[
+        Annotated[str, Field(max_length=64)], bool | Annotated[str, Field(max_length=500)]
+    ] = Field({}, max_length=8)
     reason: Text
     expires_in_s: Annotated[int, Field(ge=10, le=86400)] = 120
     on_site: bool = False

@@ -45,6 +45,7 @@ RIGHTS: dict[str, frozenset[str]] = {
     "command.unlock": frozenset({"repairer", "operator", "admin"}),
     "command.setAvailability": frozenset({"repairer", "operator", "admin"}),
     "command.triggerStatus": _STAFF,
+    "command.getLog": frozenset({"repairer", "operator", "admin"}),
     "command.startTest": frozenset({"grid_worker", "repairer"}),
     "webhooks": frozenset({"operator", "admin"}),
     "ocpi": frozenset({"admin"}),

@@ -23,7 +23,7 @@ MAX_PAYLOAD = 16 * 1024
 CLOCK_AHEAD = timedelta(minutes=5)
 CLOCK_FLOOR = datetime(2020, 1, 1, tzinfo=UTC)
 CHARGER_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-CommandName = Literal["reset", "unlock", "setAvailability", "triggerStatus", "startTest"]
+CommandName = Literal["reset", "unlock", "setAvailability", "triggerStatus", "startTest", "getLog"]
 """What a charger can be told to do."""
 
 

@@ -260,6 +260,9 @@ class Charger:
             each.refresh(again=True)
         self.answer(command.command_id, "done")
 
+    def _do_getLog(self, command: messages.Command, _: Connector | None) -> None:
+        self.answer(command.command_id, "rejected", "unsupported")
+
     def _do_unlock(self, command: messages.Command, connector: Connector | None) -> None:
         assert connector is not None
         stuck = any(fault.code == "connector-lock" for fault in connector.active)

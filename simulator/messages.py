@@ -96,7 +96,7 @@ class Command(Struct, rename="camel"):
     """An order to the charger; unknown fields are left alone, as the contract says."""
 
     command_id: str
-    name: Literal["reset", "unlock", "setAvailability", "triggerStatus", "startTest"]
+    name: Literal["reset", "unlock", "setAvailability", "triggerStatus", "startTest", "getLog"]
     expires_at: datetime | None = None
     connector: int | None = None
     args: dict[str, msgspec.Raw] = {}

@@ -173,6 +173,7 @@ class Connection:
                 return
         else:
             await self._end_waiting(said)
+            self._end_upload(orders.log_ended(call))
         hall.metrics.calls.labels("answered").inc()
         hall.metrics.unplaced.inc(self.station.unplaced - self._unplaced)
         self._unplaced = self.station.unplaced
@@ -287,5 +288,16 @@ class Connection:
         now = self._hall.clock()
         for waiting in [w for w in pending if w.until > now and any(map(w.ended_by, said))]:
             pending.remove(waiting)
-            self._hall.metrics.commands.labels("done").inc()
-            self.do(self._tell_or_later([orders.result(waiting.command_id, Outcome("done"), now)]))
+            self._ended(waiting, Outcome("done"), now)
+
+    def _end_upload(self, found: Outcome | None) -> None:
+        pending = self._hall.waiting.get(self.charger, [])
+        now = self._hall.clock()
+        for waiting in [w for w in pending if found and w.name == "getLog" and w.until > now]:
+            pending.remove(waiting)
+            assert found is not None
+            self._ended(waiting, found, now)
+
+    def _ended(self, waiting: Waiting, found: Outcome, now: datetime) -> None:
+        self._hall.metrics.commands.labels(found.word).inc()
+        self.do(self._tell_or_later([orders.result(waiting.command_id, found, now)]))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ingest.ocpp.frames import Answer, Protocol, Refusal
+from ingest.ocpp.frames import Answer, Call, Protocol, Refusal
 from ingest.ocpp.station import Said, stamp
 from ingest.ocpp.station201 import parts_of
 from pilewatch.wire import CommandName
@@ -58,6 +58,8 @@ class Waiting:
     def ended_by(self, said: Said) -> bool:
         """Whether this message shows that it is done."""
         body = said.body
+        if self.name == "getLog":
+            return False  # see `log_ended`
         if self.name == "reset":
             return said.kind == "online" and "bootId" in body
         if self.connector is not None and body.get("connector") != self.connector:
@@ -78,42 +80,68 @@ def ask(told: Told, protocol: Protocol, start_id: int) -> Ask | None:
 
 
 def _ask16(told: Told) -> Ask | None:
-    number = told.connector
-    if told.name == "reset":
-        return Ask("Reset", {"type": "Soft"})
-    if told.name == "triggerStatus":
-        where = {} if number is None else {"connectorId": number}
-        return Ask("TriggerMessage", {"requestedMessage": "StatusNotification", **where})
-    if told.name == "setAvailability":
-        kind = "Operative" if told.args.get("available") else "Inoperative"
-        return Ask("ChangeAvailability", {"connectorId": number or 0, "type": kind})
-    if number is None:
-        return None
-    if told.name == "unlock":
-        return Ask("UnlockConnector", {"connectorId": number})
-    return Ask("RemoteStartTransaction",
-               {"connectorId": number, "idTag": id_tag_of(told.command_id)})  # fmt: skip
+    number, found = told.connector, None
+    match told.name:
+        case "reset":
+            found = Ask("Reset", {"type": "Soft"})
+        case "triggerStatus":
+            where = {} if number is None else {"connectorId": number}
+            found = Ask("TriggerMessage", {"requestedMessage": "StatusNotification", **where})
+        case "setAvailability":
+            found = Ask(
+                "ChangeAvailability", {"connectorId": number or 0, "type": _operative(told)}
+            )
+        case "getLog":
+            found = Ask("GetDiagnostics", {"location": url}) if (url := _url(told)) else None
+        case "unlock" if number is not None:
+            found = Ask("UnlockConnector", {"connectorId": number})
+        case "startTest" if number is not None:
+            card = id_tag_of(told.command_id)
+            found = Ask("RemoteStartTransaction", {"connectorId": number, "idTag": card})
+    return found
 
 
 def _ask201(told: Told, start_id: int) -> Ask | None:
-    if told.name == "reset":
-        return Ask("Reset", {"type": "Immediate"})
-    where: dict[str, Any] = {}
-    if told.connector is not None:
-        evse, connector = parts_of(told.connector)
-        where = {"evse": {"id": evse, "connectorId": connector}}
-    if told.name == "triggerStatus":
-        return Ask("TriggerMessage", {"requestedMessage": "StatusNotification", **where})
-    if told.name == "setAvailability":
-        kind = "Operative" if told.args.get("available") else "Inoperative"
-        return Ask("ChangeAvailability", {"operationalStatus": kind, **where})
-    if told.connector is None:
+    evse, connector = (None, None) if told.connector is None else parts_of(told.connector)
+    where = {} if evse is None else {"evse": {"id": evse, "connectorId": connector}}
+    found = None
+    match told.name:
+        case "reset":
+            found = Ask("Reset", {"type": "Immediate"})
+        case "triggerStatus":
+            found = Ask("TriggerMessage", {"requestedMessage": "StatusNotification", **where})
+        case "setAvailability":
+            found = Ask("ChangeAvailability", {"operationalStatus": _operative(told), **where})
+        case "getLog":
+            asked = {"logType": "DiagnosticsLog", "requestId": start_id}
+            to = {"log": {"remoteLocation": url}} if (url := _url(told)) else None
+            found = Ask("GetLog", {**asked, **to}) if to else None
+        case "unlock" if evse is not None:
+            found = Ask("UnlockConnector", {"evseId": evse, "connectorId": connector})
+        case "startTest" if evse is not None:
+            token = {"idToken": id_tag_of(told.command_id), "type": "Central"}
+            asked = {"evseId": evse, "remoteStartId": start_id, "idToken": token}
+            found = Ask("RequestStartTransaction", asked)
+    return found
+
+
+def _operative(told: Told) -> str:
+    return "Operative" if told.args.get("available") else "Inoperative"
+
+
+def _url(told: Told) -> str | None:
+    url = told.args.get("url")
+    return url if isinstance(url, str) else None
+
+
+def log_ended(call: Call) -> Outcome | None:
+    """What a charger says of an upload that is over."""
+    if call.action not in ("DiagnosticsStatusNotification", "LogStatusNotification"):
         return None
-    if told.name == "unlock":
-        return Ask("UnlockConnector", {"evseId": evse, "connectorId": connector})
-    token = {"idToken": id_tag_of(told.command_id), "type": "Central"}
-    return Ask("RequestStartTransaction",
-               {"evseId": evse, "remoteStartId": start_id, "idToken": token})  # fmt: skip
+    status = str(call.payload.get("status"))[:50]
+    if status in ("Idle", "Uploading"):
+        return None
+    return Outcome("done") if status == "Uploaded" else Outcome("failed", status)
 
 
 def statuses(protocol: Protocol, ports: Iterable[int]) -> list[Ask]:
@@ -138,12 +166,16 @@ def outcome(told: Told, reply: Answer | Refusal | None) -> Outcome:
         if reply.code in _NOT_KNOWN:
             return Outcome("rejected", UNSUPPORTED)
         return Outcome("failed", f"the charger answered {reply.code}"[:200])
+    if told.name == "getLog" and "status" not in reply.payload:  # GetDiagnostics of 1.6
+        name = reply.payload.get("fileName")
+        return Outcome("accepted" if name else "rejected", name or "it has nothing to upload")
     status = str(reply.payload.get("status"))[:50]
     if status in ("NotSupported", "NotImplemented"):
         return Outcome("rejected", UNSUPPORTED)
     ends_at_once = told.name in ("triggerStatus", "setAvailability")
     word = {
         "Accepted": "done" if ends_at_once else "accepted",
+        "AcceptedCanceled": "accepted",
         "Scheduled": "accepted",
         "Unlocked": "done",
         "UnlockFailed": "failed",

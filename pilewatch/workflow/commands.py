@@ -6,6 +6,7 @@ An order is `queued` here, `sent` once the broker has it, then what the charger 
 transaction.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,7 +28,8 @@ FINISH = timedelta(minutes=15)
 """How long an accepted order may take."""
 DANGERS = sorted(code for code, fault in FAULTS.items() if fault.severity == 1)
 _AT_PORT = frozenset({"unlock", "startTest"})
-_WHOLE = frozenset({"reset"})
+_WHOLE = frozenset({"reset", "getLog"})
+_LOG_TO = re.compile(r"(?:https?|ftps?|sftp)://[^\s\x00-\x20@]{1,480}")
 
 
 class BadOrder(ValueError):
@@ -59,6 +61,13 @@ def check(name: CommandName, *, at_port: bool, args: Mapping[str, Any], on_site:
     if name == "setAvailability":
         if set(args) != {"available"} or not isinstance(args["available"], bool):
             raise BadOrder('args: right would be {"available": true} or {"available": false}')
+    elif name == "getLog":
+        url = args.get("url") if len(args) == 1 else None
+        if not isinstance(url, str) or not _LOG_TO.fullmatch(url):
+            raise BadOrder(
+                'args: right would be {"url": "https://…"}, where the charger may upload; ftp, '
+                "ftps and sftp, too; no password in it, as it is kept in the audit"
+            )
     elif args:
         raise BadOrder(f"args: {name} has none")
     if name == "startTest" and not on_site:

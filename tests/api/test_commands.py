@@ -15,7 +15,8 @@ from tests.api.conftest import World
 
 def _said(name: str = "reset", **more: Any) -> dict[str, Any]:
     port = {"connector": 1} if name in ("unlock", "startTest") else {}
-    args = {"args": {"available": False}} if name == "setAvailability" else {}
+    needed = {"setAvailability": {"available": False}, "getLog": {"url": "https://logs.example/"}}
+    args = {"args": needed[name]} if name in needed else {}
     site = {"on_site": True} if name == "startTest" else {}
     return {"name": name, "reason": "it hangs", **port, **args, **site, **more}
 
@@ -61,6 +62,10 @@ def test_a_test_charge_is_for_repairers_and_grid_workers_who_stand_there(world: 
         ({"name": "reset", "connector": 1}, "connector: reset is for the whole charger"),
         ({"name": "unlock", "connector": 9}, "C0 has no connector 9"),
         ({"name": "setAvailability", "args": {}}, 'right would be {"available": true}'),
+        ({"name": "getLog"}, 'right would be {"url": "https://'),
+        ({"name": "getLog", "args": {"url": "https://me:secret@logs.example/x"}}, "password"),
+        ({"name": "getLog", "args": {"url": "file:///etc/passwd"}}, "right would be"),
+        ({"name": "getLog", "args": {"url": True}}, "right would be"),
         ({"name": "setAvailability", "args": {"on": True}}, 'right would be {"available": true}'),
         ({"name": "reset", "args": {"hard": True}}, "args: reset has none"),
         ({"name": "reset", "ticket": 99}, "ticket: 99 is no live ticket of this charger"),

@@ -175,6 +175,7 @@ TABLE: dict[str, Rule] = {
     "POST /chargers/{code}/commands#unlock": _order("unlock", connector=1),
     "POST /chargers/{code}/commands#available": _order("setAvailability", args={"available": True}),
     "POST /chargers/{code}/commands#status": _order("triggerStatus"),
+    "POST /chargers/{code}/commands#log": _order("getLog", args={"url": "https://logs.example/"}),
     "POST /chargers/{code}/commands#test": _order("startTest", connector=1, on_site=True),
     "GET /chargers/{code}/commands": Rule("read", "charger"),
     "GET /commands/{id}": Rule("read", "command"),
