@@ -4,7 +4,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import psycopg
 import structlog
@@ -14,10 +14,11 @@ from alerts.engine import Engine
 from alerts.ledger import SQL
 from alerts.maintenance import maintain
 from alerts.metrics import Metrics
-from alerts.notify.channels import Post, open_channels
+from alerts.notify.channels import Channel, Post, open_channels
 from alerts.notify.dispatch import send_due, write_deliveries
 from alerts.notify.letters import Letters
 from alerts.notify.receivers import Address, BadReceivers, Directory, load_directory
+from alerts.notify.sending import NotSent
 from alerts.notify.subscriptions import paused, with_subscriptions
 from pilewatch.clock import Clock, utc_now
 from pilewatch.observability import serve_metrics, setup_logging
@@ -26,6 +27,7 @@ from pilewatch.settings import Settings
 from pilewatch.store.policies import in_force
 from pilewatch.store.pool import Db, connect
 from pilewatch.workflow.contacts import erase_contacts
+from pilewatch.workflow.firststeps import answer_tests
 from pilewatch.workflow.patrols import sweep_patrols
 from pilewatch.workflow.telling import tell_parties
 
@@ -123,6 +125,8 @@ class Process:
         )
         while write_deliveries(db, directory, self.clock()):
             pass
+        answer_tests(db, (r.name for r in directory.receivers), _tester(directory, channels),
+                     self.clock())  # fmt: skip
         rule = self.policy.delivery
         told, post = paused(db), self._letters
         while send_due(db, directory, channels, rule, self.clock(), post, told):
@@ -134,6 +138,20 @@ class Process:
         maintain(db, self.settings, self.clock())
         erase_contacts(db, self.policy, self.clock())
         sweep_patrols(db, self.policy, self.clock())
+
+
+def _tester(directory: Directory, channels: Mapping[str, Channel]) -> Callable[[str], str | None]:
+    """Sends a test to the receiver of this name; gives why it did not arrive, or None."""
+    known = {receiver.name: receiver for receiver in directory.receivers}
+
+    def send(name: str) -> str | None:
+        try:
+            channels[known[name].channel].test(known[name])
+        except NotSent as error:
+            return str(error)
+        return None
+
+    return send
 
 
 def directory_of(settings: Settings) -> Directory:

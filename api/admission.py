@@ -19,15 +19,16 @@ from pilewatch.workflow.photos import MOST_BYTES, MOST_PHOTOS
 _PATIENCE_S = 10.0
 _LARGEST = 256 * 1024
 """Bytes of a body: far more than any order needs."""
-_PHOTOS = (
+_MORE = (
     (re.compile(r"/api/v1/(receipts/[^/]+/photos|inspections/[^/]+/photos/[^/]+)"), MOST_BYTES),
     (re.compile(r"/report/[^/]+|/r/[^/]+/photos"), MOST_PHOTOS * MOST_BYTES + _LARGEST),
+    (re.compile(r"/setup/registry"), 1_000_000),
 )
 """Where photos are sent: a body as large as they may be."""
 
 
 def _largest(path: str) -> int:
-    return next((most for photos, most in _PHOTOS if photos.fullmatch(path)), _LARGEST)
+    return next((most for place, most in _MORE if place.fullmatch(path)), _LARGEST)
 
 
 class Bounded:

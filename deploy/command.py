@@ -22,6 +22,7 @@ from deploy import (
     people,
     register,
     secrets,
+    setup,
     trials,
 )
 from deploy.ledger import add_ledger
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     audit.register(commands, add)
     dialects.register(commands, add)
     ocpp.register(commands, add)
+    setup.register(commands, add)
     fieldwork.add_commands(add, commands)
     notify = commands.add_parser("notify", help="who is told of incidents and tickets")
     inner = notify.add_subparsers(required=True, metavar="COMMAND")

@@ -56,11 +56,11 @@ def timescale(parts_folder: Path) -> Iterator[TimescaleServer]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def mosquitto(parts_folder: Path) -> Iterator[Mosquitto]:
-    """The session's mosquitto broker."""
+    """A mosquitto broker of the test's own: nothing is retained in it, nobody is subscribed."""
     _need("mosquitto", missing_part("mosquitto"))
-    broker = Mosquitto(parts_folder / "mosquitto").start()
+    broker = Mosquitto(parts_folder / f"mosquitto-{uuid.uuid4().hex}").start()
     yield broker
     broker.stop()
 

@@ -98,7 +98,7 @@ _EXAMPLE = {
 def _documented(*statuses: int, body: bool = True) -> dict[str, Any]:
     said = shown(models.OcpiCredentialsAnswer, *statuses)
     if body:
-        schema = {"type": "object", "examples": [_EXAMPLE]}
+        schema = {"$ref": "#/components/schemas/Credentials"}
         content = {"application/json": {"schema": schema, "example": _EXAMPLE}}
         said["openapi_extra"] |= {"requestBody": {"required": True, "content": content}}
     return said

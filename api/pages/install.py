@@ -21,6 +21,7 @@ from api.pages import (
     render,
     repair,
     resident,
+    start,
     waiting,
     wall,
     worker,
@@ -41,6 +42,7 @@ def install(app: FastAPI) -> None:
     for module in (
         *residents,
         account,
+        start,
         board,
         console,
         charger,

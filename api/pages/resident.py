@@ -18,6 +18,7 @@ from api.reporting import Jpeg, leave_contact
 from pilewatch.store import queries
 from pilewatch.workflow.contacts import BadContact, Language, erase_contact, read_contact
 from pilewatch.workflow.doubt import Form as Shown
+from pilewatch.workflow.firststeps import admin_can_log_in
 from pilewatch.workflow.photos import (
     MOST_BYTES,
     MOST_PHOTOS,
@@ -40,6 +41,8 @@ Text = Annotated[str, Query(max_length=64)]
 def home(request: Request, ask: Ask) -> Response:
     """Every site with its free ports."""
     rows = _rows(ask, "site_list", stopping=views.STOPPING)
+    if not rows and not admin_can_log_in(ask.db):
+        return RedirectResponse("/setup", 303)
     t = speech(request, ask.now)
     return show(request, t, "home.html", grids=views.by_grid(rows))
 

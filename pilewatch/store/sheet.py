@@ -1,15 +1,14 @@
 """The cells of a spreadsheet (XLSX) as text, and back."""
 
+# The library is heavy: whoever has no spreadsheet does without it.
+# ruff: noqa: PLC0415
+
 import io
 import zipfile
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 from xml.etree.ElementTree import ParseError
-
-from openpyxl import Workbook, load_workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.utils.exceptions import InvalidFileException
 
 _UNPACKED = 500_000_000
 _ROWS, _COLUMNS = 200_000, 200
@@ -24,6 +23,9 @@ def read_cells(content: bytes) -> list[list[str]]:
 
     Raises `BadSheet` for what is no spreadsheet, is empty, or is larger than any list of piles.
     """
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
+
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             if sum(part.file_size for part in packed.infolist()) > _UNPACKED:
@@ -57,6 +59,8 @@ def read_cells(content: bytes) -> list[list[str]]:
 
 def sheet_of(rows: Iterable[Sequence[str]]) -> bytes:
     """A workbook of one sheet; every cell is text, so that a phone keeps its zero."""
+    from openpyxl import Workbook
+
     book = Workbook(write_only=True)
     sheet = book.create_sheet("registry")
     sheet.freeze_panes = "A2"
@@ -68,6 +72,8 @@ def sheet_of(rows: Iterable[Sequence[str]]) -> bytes:
 
 
 def _cell(sheet: Any, text: str) -> Any:
+    from openpyxl.cell import WriteOnlyCell
+
     cell = WriteOnlyCell(sheet, text or None)
     if text:
         cell.data_type = "s"  # also where it begins with "=": no formula

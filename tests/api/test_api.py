@@ -147,6 +147,12 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
     "plan": ("DELETE", "/downtimes/{id}", None),
     "silence": ("DELETE", "/silences/{id}", None),
     "exclude": ("DELETE", "/exclusions/{id}", None),
+    "adopt": (
+        "POST",
+        "/unknown-chargers/X9/adopt",
+        {"site": "s", "kind": "ebike", "label": "x", "connectors": 2},
+    ),
+    "policy": ("GET", "/policies", None),
     "deliveries": ("GET", "/deliveries", None),
     "alertmanager": ("POST", "/alertmanager", {"version": "4", "alerts": []}),
     "account": ("GET", "/me/keys", None),

@@ -51,7 +51,7 @@ def test_every_operation_is_described_with_tags_parameters_and_security(world: W
             assert parameter.get("description"), f"{where}: {parameter['name']}"
         if path.startswith("/api/"):
             assert operation.get("security"), where
-        if method == "post":
+        if method == "post" and not path.startswith("/ocpi"):  # a party's token opens it once
             names = {parameter["name"].lower() for parameter in operation["parameters"]}
             assert "idempotency-key" in names, where
 

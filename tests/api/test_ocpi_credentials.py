@@ -133,9 +133,9 @@ def test_a_party_registers_renews_and_leaves(near: World, hub: Hub) -> None:
     assert ask(near, "DELETE", third).status_code == 200
     assert ask(near, "GET", third).status_code == 401 and listed(near) == []
     steps = near.db.execute(
-        "SELECT what FROM audit_entry WHERE what LIKE 'ocpi-party.%' ORDER BY id"
+        "SELECT action FROM audit WHERE action LIKE 'ocpi-party.%' ORDER BY id"
     ).fetchall()
-    assert [row["what"].split(".")[1] for row in steps][-3:] == ["register", "renew", "leave"]
+    assert [row["action"].split(".")[1] for row in steps][-3:] == ["register", "renew", "leave"]
 
 
 @pytest.mark.parametrize(

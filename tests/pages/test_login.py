@@ -69,9 +69,10 @@ class Door(World):
     def set_up(self, login: str) -> list[str]:
         """Give a person a second factor; their recovery codes."""
         id = person_named(self.db, login)["id"]
-        second_factor.offer(self.db, id, self.keys)
+        seal = Sealing(keys=self.keys).seal()
+        second_factor.offer(self.db, id, seal)
         codes = second_factor.begin(
-            self.db, id, self.code(login), self.keys, address="x", now=self.clock.now
+            self.db, id, self.code(login), seal, address="x", now=self.clock.now
         )
         assert codes is not None
         self.clock.passes(seconds=30)
