@@ -34,8 +34,10 @@ def _need(what: str, reason: str | None) -> None:
 def parts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that the server's unprivileged user can reach."""
     folder = tmp_path_factory.mktemp("parts")
-    for step in [folder, folder.parent, folder.parent.parent]:
-        step.chmod(0o755)
+    for step in [folder, *folder.parents]:  # of one worker of several, the session, the user
+        if step.stat().st_uid != os.getuid() or step.stat().st_mode & 0o1000 or step == step.parent:
+            break
+        step.chmod(step.stat().st_mode | 0o055)
     return folder
 
 
