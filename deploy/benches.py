@@ -9,7 +9,19 @@ from importlib.util import find_spec
 
 from pilewatch.settings import Settings
 
-_NAMED = ("availability", "growth", "ingest", "ledger", "sweep", "uptime")
+_NAMED = (
+    *(
+        "availability",
+        "dialects",
+        "fuzz",
+        "growth",
+        "ingest",
+        "ledger",
+        "modems",
+        "sweep",
+        "uptime",
+    ),
+)
 
 
 def add_benches(add: Callable[..., argparse.ArgumentParser]) -> None:
