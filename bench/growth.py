@@ -37,7 +37,7 @@ _CHARGERS, _PORTS, _EVERY = 40, 10, timedelta(minutes=5)
 _DAY = timedelta(days=1)
 _ROWS_A_DAY = _CHARGERS * _PORTS * (_DAY // _EVERY)
 _FIRST = 1_000_000
-_ROUNDS = 12
+_ROUNDS = 40
 _WRITTEN = 60_000
 _BATCH = 1000
 
