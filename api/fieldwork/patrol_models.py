@@ -286,7 +286,9 @@ class ConfirmAnswer(BaseModel):
     code: str
     severity: int
     site: str
+    site_name: str
     charger: str | None
+    label: str | None
     connector: int | None
     claimed_at: datetime
     verify_by_at: datetime | None
@@ -320,7 +322,9 @@ class TasksAnswer(BaseModel):
                 "code": "plug-broken",
                 "severity": 2,
                 "site": "wanhe-1a",
+                "site_name": "万和苑东门车棚",
                 "charger": "WH-E01",
+                "label": "1号柜",
                 "connector": 3,
                 "claimed_at": "2026-05-25T10:00:00Z",
                 "verify_by_at": "2026-05-28T10:00:00Z",

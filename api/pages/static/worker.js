@@ -122,7 +122,7 @@ async function home() {
     nothing && h("p.empty", {}, t("worker.nothing")), section("rounds", rounds), section("confirms", confirms), section("checks", checks), section("matters", open)];
 }
 
-const placeOf = (row) => [row.site_name ?? row.site, row.charger, row.connector && t("worker.port", { port: row.connector })].filter(Boolean).join(" · ");
+const placeOf = (row) => [row.site_name ?? row.site, row.label ?? row.charger, row.connector && t("worker.port", { port: row.connector })].filter(Boolean).join(" · ");
 
 async function scanHome(tasks) {
   const text = await scan();

@@ -275,8 +275,8 @@ WHERE t.round_id = ANY(%(round_ids)s) AND t.place > %(after)s
 ORDER BY t.round_id, t.place LIMIT %(limit)s;
 
 -- name: tickets_to_confirm
-SELECT t.id, t.code, t.severity, s.code AS site, c.code AS charger, n.number AS connector,
-       t.claimed_at, t.verify_by_at, t.cause, t.remedy
+SELECT t.id, t.code, t.severity, s.code AS site, s.name AS site_name, c.code AS charger,
+       c.label, n.number AS connector, t.claimed_at, t.verify_by_at, t.cause, t.remedy
 FROM ticket t
 JOIN site s ON s.id = t.site_id
 LEFT JOIN charger c ON c.id = t.charger_id
