@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import httpx
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
@@ -62,37 +63,58 @@ def _wait_for_a_closed_ticket(child: "subprocess.Popen[bytes]", folder: Path, po
     raise RuntimeError("the demo closed no ticket within 3 minutes")
 
 
+class Shot(NamedTuple):
+    """One picture: `path` of the pages as `who` sees it; `whole` also below the window."""
+
+    name: str
+    path: str
+    who: str | None = None
+    size: ViewportSize = _PHONE
+    locale: str = "zh-CN"
+    scheme: Literal["light", "dark"] = "light"
+    whole: bool = False
+
+
+SHOTS = (
+    Shot("sites", "/"),
+    Shot("sites-larger", "/?size=larger"),
+    Shot("site", "/s/wanhe-1a"),
+    Shot("pile", "/p/WH-E01"),
+    Shot("pile-en", "/p/WH-E01", locale="en-GB"),
+    Shot("report", "/report/WH-E01"),
+    Shot("report-what", "/report/WH-E01?port=2"),
+    Shot("report-send", "/report/WH-E01?port=2&fault=no-output", whole=True),
+    Shot("login", "/login"),
+    Shot("wall", "/board", size=_WALL),
+    Shot("worker", "/worker", "worker"),
+    Shot("worker-meeting", "/worker#/meeting/0b9c7c5e-52c5-4e4f-8f0e-6a2f0d3f7f11", "worker"),
+    Shot("repair", "/repair", "repairer"),
+    Shot("console", "/console", "operator", _DESK, "en"),
+    Shot("console-zh", "/console", "operator", _DESK),
+    Shot("ticket", "/console/tickets/1", "operator", _DESK, "en", whole=True),
+    Shot("charger", "/console/chargers/WH-E01?hours=6", "operator", _DESK, "zh-CN", "dark", True),
+    Shot("map", "/console/map", "operator", _DESK, "zh-CN", "dark"),
+    Shot("uptime", "/console/uptime", "operator", _DESK),
+    Shot("quarantine", "/console/quarantine", "operator", _DESK),
+    Shot("policy", "/console/policy", "operator", _DESK),
+    Shot("account", "/account", "operator"),
+)
+
+
 def _shoot(browser: Browser, page_url: str, passwords: dict[str, str]) -> None:
-    phone = browser.new_page(viewport=_PHONE, locale="zh-CN", device_scale_factor=2)
-    phone.goto(page_url)
-    phone.screenshot(path=PICTURES / "sites.png")
-    phone.goto(f"{page_url}/s/wanhe-1a")
-    phone.screenshot(path=PICTURES / "site.png")
-    phone.goto(f"{page_url}/report/WH-E01")
-    phone.screenshot(path=PICTURES / "report.png")
-    desk = browser.new_page(viewport=_DESK, locale="en")
-    sign_in(desk, page_url, "operator", passwords["operator"])
-    desk.wait_for_load_state("load")
-    desk.screenshot(path=PICTURES / "console.png")
-    desk.goto(f"{page_url}/console/tickets/1")
-    desk.screenshot(path=PICTURES / "ticket.png", full_page=True)
-    _shoot_more(browser, page_url, passwords)
-
-
-def _shoot_more(browser: Browser, page_url: str, passwords: dict[str, str]) -> None:
-    """A night's shift, a repairer's phone, and the wall."""
-    night = browser.new_page(viewport=_DESK, locale="zh-CN", color_scheme="dark")
-    sign_in(night, page_url, "operator", passwords["operator"])
-    for path, name in (("chargers/WH-E01?hours=6", "charger"), ("map", "map")):
-        night.goto(f"{page_url}/console/{path}")
-        night.screenshot(path=PICTURES / f"{name}.png", full_page=name == "charger")
-    phone = browser.new_page(viewport=_PHONE, locale="zh-CN", device_scale_factor=2)
-    sign_in(phone, page_url, "repairer", passwords["repairer"])
-    phone.goto(f"{page_url}/repair")
-    phone.screenshot(path=PICTURES / "repair.png")
-    wall = browser.new_page(viewport=_WALL, locale="zh-CN")
-    wall.goto(f"{page_url}/board")
-    wall.screenshot(path=PICTURES / "wall.png")
+    for shot in SHOTS:
+        page = browser.new_page(
+            viewport=shot.size, locale=shot.locale, color_scheme=shot.scheme,
+            device_scale_factor=2 if shot.size is _PHONE else 1,
+        )  # fmt: skip
+        if shot.who is not None:
+            sign_in(page, page_url, shot.who, passwords[shot.who])
+        page.goto(f"{page_url}{shot.path}")
+        if shot.path.startswith("/worker"):
+            page.wait_for_selector("html[data-ready]")
+            page.wait_for_selector("h1")
+        page.screenshot(path=PICTURES / f"{shot.name}.png", full_page=shot.whole)
+        page.close()
 
 
 def sign_in(page: Page, page_url: str, login: str, password: str) -> None:
@@ -101,7 +123,7 @@ def sign_in(page: Page, page_url: str, login: str, password: str) -> None:
     page.fill("input[name=login]", login)
     page.fill("input[name=password]", password)
     page.click("form[action='/login'] button")
-    page.wait_for_url("**/console**")
+    page.wait_for_url(lambda url: "/login" not in url)
 
 
 def main() -> int:
