@@ -47,6 +47,7 @@ bench: .venv/ready-dev ## measure ingester and API against bare references (need
 	$(RUN)/python -m bench.availability
 	$(RUN)/python -m bench.ledger
 	$(RUN)/python -m bench.growth
+	$(RUN)/python -m bench.pages
 
 client: .venv/ready-dev ## make a typed Python client of the API in build/client
 	$(RUN)/pilewatch openapi --out build/openapi.json

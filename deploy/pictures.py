@@ -32,7 +32,7 @@ _DESK: ViewportSize = {"width": 1280, "height": 860}
 
 
 @contextmanager
-def _demo(folder: Path, port: int) -> Iterator[dict[str, str]]:
+def demo(folder: Path, port: int) -> Iterator[dict[str, str]]:
     """The demo as a process; gives its passwords once a ticket has been closed."""
     command = [sys.executable, "-m", "deploy.command", "demo", "--folder", str(folder)]
     child = subprocess.Popen([*command, "--port", str(port)], start_new_session=True)
@@ -136,7 +136,7 @@ def main() -> int:
     port = free_port()
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)  # noqa: PTH101, S103 - PostgreSQL runs as another user
-        with _demo(Path(name) / "demo", port) as passwords, sync_playwright() as playwright:
+        with demo(Path(name) / "demo", port) as passwords, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
             _shoot(browser, f"http://127.0.0.1:{port}", passwords)
             browser.close()

@@ -1,5 +1,6 @@
 """Templates, static files and the one function that makes a page of them."""
 
+import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ FRAGMENT_HEADER = "x-fragment"
 """A page's script asks with it for the living part of the page only."""
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _YEAR = 365 * 86400
+_WORTH = 1024
+"""Bytes below which packing saves no packet."""
+_NEVER = frozenset({"0", "0.0", "0.00", "0.000"})
 SIZE_COOKIE = "size"
 SIZES = ("usual", "larger")
 DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
@@ -31,6 +35,7 @@ class StaticFile:
     """A file that ships with the pages; `version` changes with its content."""
 
     body: bytes
+    packed: bytes
     media_type: str
     version: str
 
@@ -42,7 +47,7 @@ def _static_files() -> dict[str, StaticFile]:
         if media_type is not None:
             body = entry.read_bytes()
             version = hashlib.sha256(body).hexdigest()[:12]
-            found[entry.name] = StaticFile(body, media_type, version)
+            found[entry.name] = StaticFile(body, gzip.compress(body, mtime=0), media_type, version)
     return found
 
 
@@ -51,13 +56,24 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/static/{name}")
-def static(name: str, v: str | None = None) -> Response:
+def static(request: Request, name: str, v: str | None = None) -> Response:
     """A static file; kept for ever where the asker names its version."""
     file = STATIC.get(name)
     if file is None:
         raise Problem(404, "there is no such file")
     kept = f"public, max-age={_YEAR}, immutable" if v == file.version else "no-cache"
-    return Response(file.body, media_type=file.media_type, headers={"Cache-Control": kept})
+    headers = {"Cache-Control": kept, "Vary": "Accept-Encoding"}
+    if not _unpacks(request):
+        return Response(file.body, media_type=file.media_type, headers=headers)
+    headers["Content-Encoding"] = "gzip"
+    return Response(file.packed, media_type=file.media_type, headers=headers)
+
+
+def _unpacks(request: Request) -> bool:
+    """Whether the asker reads gzip."""
+    said = request.headers.get("accept-encoding", "").lower().replace(" ", "").split(",")
+    return any(word == "gzip" or (word.startswith("gzip;q=") and word[7:] not in _NEVER)
+               for word in said)  # fmt: skip
 
 
 def static_url(name: str) -> str:
@@ -116,10 +132,14 @@ def show(
     )
     headers = {
         "Cache-Control": "no-store" if private else "no-cache",
-        "Vary": "Cookie, Accept-Language, X-Fragment",
+        "Vary": "Accept-Encoding, Cookie, Accept-Language, X-Fragment",
         "Content-Language": t.tag,
     }
-    page = HTMLResponse(text, status, headers=headers)
+    # A page that holds something secret is not packed: its length would tell of it (BREACH).
+    body = text.encode()
+    if not private and len(body) > _WORTH and _unpacks(request):
+        body, headers["Content-Encoding"] = gzip.compress(body, 5), "gzip"
+    page = HTMLResponse(body, status, headers=headers)
     if request.query_params.get("lang") in LOCALES:
         page.set_cookie(LANGUAGE_COOKIE, t.language, max_age=_YEAR, samesite="lax", httponly=True)
     if request.query_params.get("size") in SIZES:

@@ -464,3 +464,22 @@ def test_a_ticket_tells_the_resets_that_were_tried(world: World, language: str, 
         act(world.db, Policy(), datetime.now(UTC), id, tried, ENGINE)
     page = world.client("operator", language).get(f"/console/tickets/{id}").text
     assert told in page and "7" in page
+
+
+def test_public_pages_and_files_are_packed_for_who_unpacks_and_secret_ones_never(
+    world: World,
+) -> None:
+    client = world.client()
+    style = re.search(r'href="(/static/pilewatch\.css[^"]+)"', client.get("/s/s").text)
+    assert style is not None
+    for path in ("/s/s", style[1]):
+        packed, plain = (
+            client.get(path, headers={"Accept-Encoding": said}) for said in ("br, gzip", "gzip;q=0")
+        )
+        assert packed.headers["content-encoding"] == "gzip" and "content-encoding" not in (
+            plain.headers
+        )
+        assert packed.text == plain.text and "Accept-Encoding" in packed.headers["vary"]
+        assert int(packed.headers["content-length"]) < len(plain.content) / 2
+    secret = world.client("operator").get("/console", headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in secret.headers
