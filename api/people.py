@@ -15,6 +15,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from api.attempts import PASSWORDS, attempt
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
+from pilewatch.workflow import audit
 
 _SQL = queries.load("people")
 _LOGIN = queries.load("login")
@@ -275,7 +276,17 @@ def log_in(
     right = _password_fits(known or _nobodys_password(), password) and known is not None
     right = right and row is not None and row["role"] != "device"
     tried.ended(succeeded=right)
+    if row is not None:
+        note_login(db, row["id"], "password", now, succeeded=right)
     return row if right else None
+
+
+def note_login(
+    db: Db, person_id: int, step: str, now: datetime, *, succeeded: bool, after: Any = None
+) -> None:
+    """Into the audit. What failed was done by nobody who is known: it is only about the person."""
+    by, action = (person_id, f"login.{step}") if succeeded else (None, f"login.{step}.failed")
+    audit.record(db, now, by, action, f"person/{person_id}", None, after)
 
 
 def first_stage(person: dict[str, Any], totp_roles: Collection[str]) -> str:

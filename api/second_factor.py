@@ -9,7 +9,7 @@ import pyotp
 import structlog
 
 from api.attempts import CODES, attempt
-from api.people import digest
+from api.people import digest, note_login
 from pilewatch.sealing import Lost, Seal
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
@@ -73,6 +73,7 @@ def passes(db: Db, person_id: int, code: str, seal: Seal, *, address: str, now: 
             _is_code(db, row, code, seal, now) or _is_recovery_code(db, person_id, code)
         )
     tried.ended(succeeded=right)
+    note_login(db, person_id, "code", now, succeeded=right)
     return right
 
 

@@ -11,7 +11,7 @@ from api.context import SESSION_COOKIE, Context
 from api.oidc import NotLoggedIn, Organisation
 from api.pages.login import HOME, begin_session, own_path, set_session, show_login
 from api.pages.render import show, speech
-from api.people import log_out
+from api.people import log_out, note_login
 
 router = APIRouter(include_in_schema=False)
 _LOG = structlog.get_logger()
@@ -57,6 +57,7 @@ def back(request: Request, state: Word = "", code: Word = "", error: Word = "") 
             )  # fmt: skip
             if old := request.cookies.get(SESSION_COOKIE):
                 log_out(db, old)
+            note_login(db, person["id"], "organisation", now, succeeded=True)
             token, step = begin_session(db, context, person, underway.next)
     except NotLoggedIn as failure:
         return _failed(request, failure)

@@ -116,7 +116,7 @@ def test_a_role_that_must_have_a_second_factor_sets_it_up_before_it_comes_in(doo
     kept = door.db.execute("SELECT hash FROM recovery_code").fetchall()
     assert not {code.replace("-", "").encode() for code in codes} & {bytes(k["hash"]) for k in kept}
     audited = door.db.execute("SELECT action FROM audit").fetchall()
-    assert [row["action"] for row in audited] == ["person.second-factor.begin"]
+    assert {row["action"] for row in audited} == {"login.password", "person.second-factor.begin"}
 
 
 def test_a_code_opens_once_and_an_old_one_never(door: Door) -> None:
@@ -277,3 +277,25 @@ def test_the_account_page_turns_the_second_factor_on_and_off(door: Door) -> None
 def test_a_device_does_not_log_in(door: Door) -> None:
     said = {"login": "device", "password": PASSWORD}
     assert door.browser().post("/login", data=said).status_code == 401
+
+
+def test_each_login_is_in_the_audit_and_a_failed_one_names_nobody(door: Door) -> None:
+    door.set_up("repairer")
+    client, id = door.browser(), person_named(door.db, "repairer")["id"]
+    door.enter(client, "repairer")
+    csrf = re.search(r'name="csrf" value="([^"]+)"', client.get("/login/code").text)
+    assert csrf is not None
+    for code in ("000000", door.code("repairer")):
+        client.post("/login/code", data={"code": code, "csrf": csrf[1]})
+    for login in ("repairer", "nobody-here"):
+        client.cookies.clear()
+        client.post("/login", data={"login": login, "password": "wrong"})
+    rows = door.db.execute(
+        "SELECT person_id, action, object FROM audit WHERE action LIKE 'login.%' ORDER BY id"
+    ).fetchall()
+    assert [tuple(row.values()) for row in rows] == [
+        (id, "login.password", f"person/{id}"),
+        (None, "login.code.failed", f"person/{id}"),
+        (id, "login.code", f"person/{id}"),
+        (None, "login.password.failed", f"person/{id}"),
+    ]
