@@ -1,10 +1,11 @@
 """Login with a second factor and the account page, in a browser on a phone and without a script."""
 
+import re
 from datetime import UTC, datetime
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from pilewatch.settings import People
 from pilewatch.store.pool import Db
@@ -45,18 +46,18 @@ def test_the_whole_way_on_a_phone_without_a_script(
         secret = page.locator(".secret").inner_text().replace(" ", "")
         page.fill("#code", pyotp.TOTP(secret).at(datetime.now(UTC)))
         page.get_by_role("button", name="开启").click()
+        expect(page.locator(".codes li")).to_have_count(10)
         _fits(page)
-        assert page.locator(".codes li").count() == 10
         page.get_by_role("link", name="我已抄好").click()
         page.wait_for_url("**/account")
         _fits(page)
         page.fill("#label", "值班室大屏")
         page.check("input[value=read]")
         page.get_by_role("button", name="生成密钥").click()
-        assert page.locator(".done .secret").inner_text().startswith("pw_")
+        expect(page.locator(".done .secret")).to_contain_text(re.compile("^pw_"))
         _fits(page)
         page.get_by_role("button", name="作废 值班室大屏").click()
-        assert page.get_by_role("button", name="作废").count() == 0
+        expect(page.get_by_role("button", name="作废")).to_have_count(0)
         page.get_by_role("button", name="全部退出").click()
         page.wait_for_url("**/login")
         context.close()

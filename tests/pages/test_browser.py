@@ -43,7 +43,6 @@ def visits(browser: Browser, address: str) -> Iterator[Visits]:
     yield made
     for context in browser.contexts:
         context.close()
-    # Until the live stream is there, its absence is the one thing that may be told.
     told = [c for c in made.complaints if "404" not in c and "409" not in c]
     assert told == []
 
@@ -163,8 +162,10 @@ def test_an_operator_logs_in_finds_the_ticket_and_assigns_it(
     page.press("#password", "Enter")
     page.wait_for_url(f"**/console/tickets/{id}")
     page.click("nav >> text=Board")
+    page.wait_for_url("**/console")
     _fits(page)
     page.click("a.title")
+    page.wait_for_url(f"**/console/tickets/{id}")
     page.select_option("#company", "c")
     page.select_option("#assignee", "repairer")
     page.click("#do-assign button")
