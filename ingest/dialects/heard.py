@@ -41,10 +41,12 @@ class Heard(NamedTuple):
     replayed: bool = False
     redelivered: bool = False
 
-    def text(self) -> str:
+    def text(self, most: int = 200) -> str:
         """The payload as text. Raises `BadMessage`."""
-        if len(self.payload) > 200:
-            raise BadMessage(f"{self.path}: {len(self.payload)} bytes where a word is expected")
+        if len(self.payload) > most:
+            raise BadMessage(
+                f"{self.path}: {len(self.payload)} bytes of text; at most {most} are expected here"
+            )
         try:
             found = self.payload.decode()
         except UnicodeDecodeError as error:
@@ -57,8 +59,12 @@ class Heard(NamedTuple):
 
     def json(self) -> Any:
         """The payload as JSON of any shape. Raises `BadMessage`."""
+        return self.json_of(self.payload)
+
+    def json_of(self, text: bytes) -> Any:
+        """A part of the payload as JSON of any shape. Raises `BadMessage`."""
         try:
-            return _JSON.decode(self.payload)
+            return _JSON.decode(text)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise BadMessage(f"{self.path}: the payload is not JSON: {error}") from error
 

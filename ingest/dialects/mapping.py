@@ -20,14 +20,16 @@ from ingest.dialects.rules import (
     charger_of,
     elements,
     nested,
+    parted,
     port_of,
+    top_of,
     where_of,
 )
 from ingest.dialects.sparkplug import Sparkplug
 from ingest.dialects.toml_lines import BadMapping, Table, read_toml
 from ingest.dialects.values import Here, key_of
 from pilewatch.model import Kind, Observation
-from pilewatch.wire import CHARGER_ID
+from pilewatch.wire import CHARGER_ID, MAX_PAYLOAD
 
 MAX_TOPICS = 200
 _AGAIN = timedelta(hours=1)
@@ -95,9 +97,8 @@ class _Mapping:
         return [_bare(told, self._promised), *said]
 
     def _apply(self, rule: Rule, heard: Heard) -> list[Observation]:
-        root = self._payload(rule, heard)
-        top = Here(root, root, root, 0, heard.names)
-        if not all(key_of(get(top)) in wanted for get, wanted in rule.when):
+        top = top_of(rule, heard, self._payload(rule, heard))
+        if top is None or not all(key_of(get(top)) in wanted for get, wanted in rule.when):
             return []
         heard = heard._replace(charger=charger_of(rule, top))
         where = where_of(rule, top, heard)
@@ -108,10 +109,13 @@ class _Mapping:
         return found
 
     def _payload(self, rule: Rule, heard: Heard) -> Any:
-        if rule.format == "text":
-            return heard.text()
-        if rule.format == "json":
+        form, split, pairs, _ = rule.payload
+        if form == "json":
             return heard.json()
+        if form == "text":
+            if split or pairs:
+                return parted(heard.text(MAX_PAYLOAD), split, pairs)
+            return heard.text()
         whose = tuple(part for name, part in heard.names.items() if name != "kind")
         kind = heard.names.get("kind", "DDATA")
         return nested(

@@ -42,11 +42,20 @@ class Session(NamedTuple):
     reason: str | None
 
 
+class Payload(NamedTuple):
+    """How a payload is read: a text may be split, and a text in it may be JSON itself."""
+
+    format: str
+    split: tuple[str, ...] = ()
+    pairs: str | None = None
+    inside: Get | None = None
+
+
 class Rule(NamedTuple):
     """One `[[topic]]`, compiled."""
 
     pattern: Pattern
-    format: str
+    payload: Payload
     when: tuple[tuple[Get, frozenset[str]], ...]
     charger: Get | None
     each: tuple[Get, ...]
@@ -98,6 +107,37 @@ def nested(values: Any) -> dict[str, Any]:
             here = below
         here[last] = value
     return found
+
+
+def parted(text: str, separators: tuple[str, ...], pairs: str | None) -> Any:
+    """A text as lists in lists, by separators, outermost first; with pairs, objects instead of
+    the innermost lists."""
+    if not separators:
+        return _bare(text) if pairs is None else _named([text], pairs)
+    parts = text.split(separators[0])
+    if len(separators) > 1:
+        return [parted(part, separators[1:], pairs) for part in parts]
+    return [_bare(part) for part in parts] if pairs is None else _named(parts, pairs)
+
+
+def _bare(text: str) -> str:
+    return text.strip().strip('"')
+
+
+def _named(parts: list[str], pairs: str) -> dict[str, str]:
+    found = (part.partition(pairs) for part in parts)
+    return {_bare(name): _bare(value) for name, middle, value in found if middle}
+
+
+def top_of(rule: Rule, heard: Heard, value: Any) -> Here | None:
+    """Where reading begins: the payload, or the JSON inside of it; None where that is absent."""
+    top = Here(value, value, value, 0, heard.names)
+    if rule.payload.inside is None:
+        return top
+    inner = rule.payload.inside(top)
+    if isinstance(inner, str):
+        inner = heard.json_of(inner.encode(errors="surrogatepass"))
+    return None if inner is None else top._replace(element=inner)
 
 
 def charger_of(rule: Rule, top: Here) -> str:

@@ -16,14 +16,17 @@ from pilewatch.wire import BadMessage
 
 MAX_TOKENS = 16
 _NUMBER = re.compile(
-    r"([-+]?[0-9]{0,20}[.,]?[0-9]{1,20}(?:[eE][-+]?[0-9]{1,3})?) *([^0-9 ].{0,15})?"
+    r"([-+]?)([0-9]{1,3}(?:,[0-9]{3})+\.[0-9]{1,20}|[0-9]{1,3}(?:[.' ][0-9]{3})+,[0-9]{1,20}"
+    r"|[0-9]{1,3}(?:(?:,[0-9]{3}){2,6}|(?:\.[0-9]{3}){2,6})"
+    r"|[0-9]{0,20}[.,]?[0-9]{1,20}(?:[eE][-+]?[0-9]{1,3})?) *([^0-9 ].{0,15})?"
 )
+"""Sign, digits, unit. A lone comma or point is the decimal one: 3,6 and 3.6."""
 _OFFSET = re.compile(r"([+-])([0-9]{2}):?([0-9]{2})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNITS: dict[str, dict[str, float]] = {
     "power": {"W": 1, "kW": 1e3, "MW": 1e6, "mW": 1e-3, "VA": 1, "kVA": 1e3},
-    "energy": {"Wh": 1, "kWh": 1e3, "MWh": 1e6, "mWh": 1e-3, "Wmin": 1 / 60, "Ws": 1 / 3600,
-               "J": 1 / 3600, "kJ": 1 / 3.6, "MJ": 1e3 / 3.6},
+    "energy": {"Wh": 1, "kWh": 1e3, "度": 1e3, "MWh": 1e6, "mWh": 1e-3, "Wmin": 1 / 60,
+               "Ws": 1 / 3600, "J": 1 / 3600, "kJ": 1 / 3.6, "MJ": 1e3 / 3.6},
     "voltage": {"V": 1, "mV": 1e-3, "kV": 1e3},
     "current": {"A": 1, "mA": 1e-3},
     "leakage": {"mA": 1, "A": 1e3, "uA": 1e-3, "µA": 1e-3},
@@ -112,10 +115,12 @@ class Reading(NamedTuple):
     scale: float = 1.0
     offset: float = 0.0
     absent: frozenset[str] = frozenset()
+    signed: int | None = None
+    """Bits of a register that may be negative: 65535 of 16 is -1."""
 
     def number(self, value: Any, where: str) -> float | None:
         """In our unit; None where it is absent. Raises `BadMessage`."""
-        if value is None or key_of(value) in self.absent:
+        if value is None or (self.absent and key_of(value) in self.absent):
             return None
         unit = self.unit
         if isinstance(value, str):
@@ -123,15 +128,20 @@ class Reading(NamedTuple):
             if found is None:
                 if not value.strip():
                     return None
-                raise BadMessage(f"{where}: {value[:40]!r} is no number")
-            number = float(found[1].replace(",", "."))
-            unit = self._unit_of(found[2].strip(), where) if found[2] else unit
+                raise BadMessage(
+                    f"{where}: {value[:40]!r} is no number; right would be one such as 3.6 or "
+                    '"1,234.5 kWh"'
+                )
+            number = _plain(found)
+            unit = self._unit_of(found[3].strip(), where) if found[3] else unit
         elif isinstance(value, bool) or not isinstance(value, int | float):
             raise BadMessage(f"{where}: {str(value)[:40]!r} is no number")
         else:
             if not -1e15 <= value <= 1e15:
                 raise BadMessage(f"{where}: {str(value)[:40]} is no sensible number")
             number = float(value)
+        if self.signed is not None and 2 ** (self.signed - 1) <= number < 2**self.signed:
+            number -= 2**self.signed
         number = number * self.scale + self.offset
         if unit is not None:
             number = number * UNITS[self.kind][unit] + _ZERO.get(unit, 0.0)
@@ -143,6 +153,15 @@ class Reading(NamedTuple):
             known = ", ".join(UNITS[self.kind]) or "none"
             raise BadMessage(f"{where}: unit {written!r} is unknown here; known are {known}")
         return found
+
+
+def _plain(found: re.Match[str]) -> float:
+    """The number of a match: of commas and points, the last counts if it stands alone."""
+    digits = found[2].replace("'", "").replace(" ", "")
+    mark = "," if digits.rfind(",") > digits.rfind(".") else "."
+    whole, _, rest = digits.rpartition(mark) if digits.count(mark) == 1 else (digits, "", "")
+    grouped = whole.replace(",", "").replace(".", "")
+    return float(f"{found[1]}{grouped}.{rest}" if rest else found[1] + grouped)
 
 
 def unit_named(kind: str, written: str) -> str | None:
@@ -178,7 +197,7 @@ def moment(value: Any, form: str, zone: timezone | ZoneInfo | None, where: str) 
     if isinstance(value, int | float) and not isinstance(value, bool):
         count = float(value) if abs(value) < 1e18 else None
     elif isinstance(value, str) and (found := _NUMBER.fullmatch(value[:64].strip())):
-        count = float(found[1].replace(",", ".")) if found[2] is None else None
+        count = _plain(found) if found[3] is None else None
     try:
         if count is not None and form != "iso":
             if form == "auto":

@@ -95,6 +95,14 @@ def test_a_status_may_be_a_code_a_word_bits_or_a_measure(
         ('{ from = "/v", default = 1 }', "{}", 1),
         ('"/l/1/0"', '{"l":[0,[4]]}', 4),
         ('"/a~1b"', '{"a/b":6}', 6),
+        ('"/v"', '{"v":"1,234.5 kW"}', 1_234_500),
+        ('"/v"', '{"v":"1.234,5"}', 1234.5),
+        ('"/v"', '{"v":"-12,345,678"}', -12_345_678),
+        ('"/v"', '{"v":"1 234,5 W"}', 1234.5),
+        ('"/v"', '{"v":"1.5e-1 kW"}', 150),
+        ('{ sum = [{ from = "/r/0", scale = 65536 }, "/r/1"] }', '{"r":[1,2]}', 65538),
+        ('{ from = "/r", signed = 16, scale = 0.1 }', '{"r":65526}', -1),
+        ('{ from = "/r", signed = 16 }', '{"r":100}', 100),
     ],
 )
 def test_numbers_come_in_any_dress(number: str, text: str, value: float) -> None:
@@ -189,6 +197,32 @@ def test_the_payload_may_name_its_charger_and_its_kind() -> None:
     assert (ended.kind, ended.session_id, ended.energy_wh) == (Kind.SESSION_ENDED, "9", 1500)
 
 
+@pytest.mark.parametrize(
+    ("topic", "text"),
+    [
+        ('split = ","\n[topic.meter]\npower_w = "/1"\nvoltage_v = "/2"', "C1, 3.5 kW,230"),
+        ('split = ["\\n", ";"]\neach = ""\n[topic.meter]\npower_w = "/0"\nvoltage_v = "/1"',
+         '3500;"230"\r\n\r\n'),
+        ('split = ";"\npairs = "="\n[topic.meter]\npower_w = "/P"\nvoltage_v = "/U"',
+         "U=230; P=3.5kW;x"),
+        ('split = ["|", ","]\npairs = ":"\neach = ""\n[topic.meter]\npower_w = "/P"\n'
+         'voltage_v = "/U"', "P:3500,U:230 V|"),
+        ('inside = "/data"\n[topic.meter]\npower_w = "/p"\nvoltage_v = "$/u"',
+         '{"u":230,"data":"{\\"p\\":3500}"}'),
+    ],
+)  # fmt: skip
+def test_texts_are_split_and_json_in_a_text_is_read(topic: str, text: str) -> None:
+    found = one(f'[[topic]]\ntopic = "m/{{charger}}"\n{topic}', "m/C1", text)
+    assert (found.connector, found.power_w, found.voltage_v) == (1, 3500, 230)
+
+
+def test_json_inside_that_is_absent_says_nothing_and_broken_is_refused() -> None:
+    rule = '[[topic]]\ntopic = "m/{charger}"\ninside = "/d"\n[topic.meter]\npower_w = "/p"'
+    assert read(rule, "m/C1", '{"e":1}') == []
+    with pytest.raises(BadMessage, match="is not JSON"):
+        read(rule, "m/C1", '{"d":"{"}')
+
+
 def test_metrics_of_sparkplug_are_an_object() -> None:
     rule = '[[topic]]\ntopic = "spBv1.0/{group}/{kind}/{node}/{charger}"\n'
     rule += 'payload = "sparkplug-b"\n[topic.meter]\npower_w = "/Outlet 1/Power"'
@@ -267,6 +301,13 @@ bits = { 0 = "no-earth" }
         ("0 = ", "99 = ", 13, "right would be 0 to 63"),
         ("no-earth", "no-erth", 13, "a code of docs/faults.md"),
         ("bits", "bit", 11, "right would be one of bits, map and flags"),
+        ("connector = 1", 'payload = "text"', 5, "has no parts to point at"),
+        ("connector = 1", 'payload = "csv"', 4, "right would be one of json, text"),
+        ("connector = 1", 'split = ""', 4, 'right would be a separator as ","'),
+        ("connector = 1", 'split = [",", ";", ":", "="]', 4, "up to 3, outermost first"),
+        ("connector = 1", 'split = ","\npayload = "json"', 5, 'are for payload = "text"'),
+        ("connector = 1", 'pairs = ""', 4, "what parts name and value"),
+        ('unit = "kW"', "signed = 12", 10, "right would be 8, 16 or 32"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(was: str, wrong: str, line: int, why: str) -> None:
