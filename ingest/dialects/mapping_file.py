@@ -75,6 +75,7 @@ class Compiler:
             when=places.when(table),
             charger=charger,
             each=self.each(),
+            keyed=False,
             at=self.at(),
             seq=places.number(table, "seq", "count"),
             port=self.port(),
@@ -83,8 +84,9 @@ class Compiler:
             told=self.told,
             line=table.file.line(table.path),
         )
-        # Last: how a payload is read may follow from the places that look into it.
-        found = found._replace(payload=self.payload())
+        # Last: how a payload is read, and what is kept of it, follows from the places.
+        payload = self.payload()
+        found = found._replace(payload=payload, keyed="key" in places.asked)
         table.finish()
         return found
 

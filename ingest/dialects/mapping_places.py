@@ -26,6 +26,8 @@ class Places:
 
     def __init__(self, names: tuple[str, ...]):
         self.names = names
+        self.asked: set[str] = set()
+        """The names that some place asks for."""
         self.pointed: tuple[Table, str] | None = None
         """The first place that looks into the payload, if some does."""
 
@@ -50,6 +52,7 @@ class Places:
             raise table.wrong('right would be a place such as "/power", or a list of some', key)
         if value[:1] in ("/", "$", "^") and self.pointed is None:
             self.pointed = table, key
+        self.asked.add(value.strip("{}"))
         try:
             return place(value, self.names)
         except BadValue as error:
@@ -124,7 +127,15 @@ class Places:
 
 def read_number(get: Get, reading: Reading, where: str) -> Numbers:
     """A number of one place."""
-    return lambda here: reading.number(get(here), where)
+    factor = reading.factor
+
+    def read(here: Here) -> float | None:
+        value = get(here)
+        if factor is not None and type(value) is float and -1e15 <= value <= 1e15:
+            return round(value * factor, 9)
+        return reading.number(value, where)
+
+    return read
 
 
 def _unit(table: Table, kind: str) -> str | None:

@@ -59,6 +59,8 @@ class Rule(NamedTuple):
     when: tuple[tuple[Get, frozenset[str]], ...]
     charger: Get | None
     each: tuple[Get, ...]
+    keyed: bool
+    """Whether a place asks for an element's `{key}`."""
     at: Callable[[Here], datetime | None] | None
     seq: Numbers | None
     port: Port
@@ -136,6 +138,8 @@ def top_of(rule: Rule, heard: Heard, value: Any) -> Here | None:
         return top
     inner = rule.payload.inside(top)
     if isinstance(inner, str):
+        if "\\u0000" in inner:
+            raise BadMessage("the JSON inside holds \\u0000, which no text may contain")
         inner = heard.json_of(inner.encode(errors="surrogatepass"))
     return None if inner is None else top._replace(element=inner)
 
@@ -182,16 +186,19 @@ def elements(rule: Rule, top: Here) -> Iterator[Here]:
             if len(below) > MAX_ELEMENTS:
                 raise BadMessage(f"each: more than {MAX_ELEMENTS} elements")
         level = below
+    names = top.names
     for index, (element, parent, key) in enumerate(level):
-        yield Here(top.root, element, parent, index, {**top.names, "key": key})
+        if rule.keyed:
+            names = {**top.names, "key": key}
+        yield Here(top.root, element, parent, index, names)
 
 
 def port_of(rule: Rule, here: Here, where: Where, taken: set[int]) -> list[Observation]:
     port = rule.port
     status = next((s for get in port.statuses if (s := get(here)) is not None), None)
     told = [some for get in port.faults if (some := get(here)) is not None]
-    errors: tuple[ReportedError, ...] | None = None
-    if told:
+    errors: tuple[ReportedError, ...] | None = () if told else None
+    if any(told):
         listed = [e for some in told for e in some][:MOST_ERRORS]
         errors = tuple(ReportedError(e.code, e.vendor_code, e.info, port.source) for e in listed)
     values = {name: v for name, get in port.measures if (v := get(here)) is not None}

@@ -5,6 +5,7 @@ the memory costs a few rows. A message that is read again gives what it gave the
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from pilewatch.model import Kind, Observation
 
@@ -22,6 +23,7 @@ _NEAR = {
     "residual_current_ma": 0.5,
 }
 """Differences that say nothing new, in the unit of the name, besides one per cent."""
+_values = attrgetter(*_NEAR)
 _LIFE = {"uptimeS", "rssiDbm"}
 _Place = tuple[str, int, Kind]
 
@@ -54,8 +56,8 @@ class Thinning:
         if was is not None and alike and 0 < received_us - was[0] < EVERY_US:
             return False
         if said.kind == Kind.STATUS and not alike:
-            # What other topics said before is no longer what is known.
-            for other in [p for p in last if p[2] == Kind.STATUS]:
+            # What other topics said of it before is no longer what is known.
+            for other in [p for p in last if p[2] == Kind.STATUS and _touch(p[1], said.connector)]:
                 del last[other]
         if len(last) >= _PLACES:
             last.clear()
@@ -67,12 +69,18 @@ def _alike(was: Observation, said: Observation) -> bool:
     if said.kind == Kind.STATUS:
         return (was.status, was.errors, was.only_from) == (said.status, said.errors, said.only_from)
     if said.kind == Kind.METER:
-        return was.session_id == said.session_id and all(
-            _near(getattr(was, name), getattr(said, name), near) for name, near in _NEAR.items()
+        old, new = _values(was), _values(said)
+        return was.session_id == said.session_id and (
+            old == new or all(map(_near, old, new, _NEAR.values()))
         )
     if said.kind == Kind.HEARTBEAT:
         return was.data == said.data or set(said.data or ()) <= _LIFE
     return False
+
+
+def _touch(one: int, other: int) -> bool:
+    """Whether two connectors' numbers mean the same one; 0 is each."""
+    return one in (other, 0) or other == 0
 
 
 def _near(was: float | None, said: float | None, near: float) -> bool:

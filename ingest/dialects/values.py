@@ -104,7 +104,15 @@ def place(text: str, names: tuple[str, ...]) -> Get:
                 return None
         return value
 
-    return get
+    if start or len(steps) != 1 or steps[0][0] == "@":
+        return get
+    name = steps[0][0]
+
+    def member(here: Here) -> Any:  # the most frequent place
+        element = here.element
+        return element.get(name) if type(element) is dict else get(here)
+
+    return member
 
 
 class Reading(NamedTuple):
@@ -117,6 +125,13 @@ class Reading(NamedTuple):
     absent: frozenset[str] = frozenset()
     signed: int | None = None
     """Bits of a register that may be negative: 65535 of 16 is -1."""
+
+    @property
+    def factor(self) -> float | None:
+        """What a plain number is multiplied with, where that is all that reading it means."""
+        if self.absent or self.offset or self.signed or self.unit in _ZERO:
+            return None
+        return self.scale * (1.0 if self.unit is None else UNITS[self.kind][self.unit])
 
     def number(self, value: Any, where: str) -> float | None:
         """In our unit; None where it is absent. Raises `BadMessage`."""
