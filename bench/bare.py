@@ -1,6 +1,9 @@
-"""The reference of (a): a bare paho subscriber, QoS 1, acknowledging by hand. `PORT COUNT`."""
+"""The reference of (a): a bare paho subscriber, QoS 1, acknowledging by hand. `PORT COUNT`, and
+perhaps a JSON list of topic filters."""
 
+import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -8,13 +11,15 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+_NATIVE = ("pilewatch/v1/+/up/#",)
 
-def connected(client_id: str, port: int) -> mqtt.Client:
+
+def connected(client_id: str, port: int, filters: Sequence[str] = _NATIVE) -> mqtt.Client:
     """A client as the references need it: MQTT 5, manual acknowledgement, subscribed."""
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True
     )
-    client.on_connect = lambda c, *_: c.subscribe("pilewatch/v1/+/up/#", 1)
+    client.on_connect = lambda c, *_: c.subscribe([(each, 1) for each in filters])
     client.on_subscribe = lambda *_: print("ready", flush=True)
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.ReceiveMaximum = 8000
@@ -22,9 +27,9 @@ def connected(client_id: str, port: int) -> mqtt.Client:
     return client
 
 
-def main(port: int, wanted: int) -> None:
+def main(port: int, wanted: int, filters: Sequence[str] = _NATIVE) -> None:
     """Receive and acknowledge; say "done" when all came."""
-    client, seen = connected("bare", port), 0
+    client, seen = connected("bare", port, filters), 0
 
     def on_message(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         nonlocal seen
@@ -38,4 +43,4 @@ def main(port: int, wanted: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *map(json.loads, sys.argv[3:]))
