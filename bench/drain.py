@@ -7,6 +7,7 @@ neither its start nor the publisher takes part in what is measured.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 from bench.load import CHARGERS, PORTS, Publisher, burst
@@ -32,7 +33,8 @@ class Drained:
 def bare(stage: Stage, count: int) -> Drained:
     """The bare subscriber."""
     child = stage.child("bench.bare", str(stage.broker.port), str(count))
-    return _drain(stage, child, count, lambda: "done" in child.said())
+    fill = partial(burst, stage.broker.port, count)
+    return drain(stage, child, count, fill, lambda: "done" in child.said())
 
 
 def prototype(stage: Stage, count: int) -> Drained:
@@ -62,16 +64,20 @@ def _into_database(stage: Stage, module: str, count: int) -> Drained:
 
 def _stored(stage: Stage, child: Child, count: int, already: int = 0) -> Drained:
     newest = _NEWEST.format(charger=f"C{(count - 1) % CHARGERS}", connector=1 + (count - 1) % PORTS)
-    result = _drain(stage, child, count, lambda: stage.one(newest) == count - 1)
+    fill = partial(burst, stage.broker.port, count)
+    result = drain(stage, child, count, fill, lambda: stage.one(newest) == count - 1)
     stored = stage.one("SELECT count(*) FROM observation") - already
     if stored != count:
         raise RuntimeError(f"{count} messages published, {stored} stored")
     return result
 
 
-def _drain(stage: Stage, child: Child, count: int, drained: Callable[[], bool]) -> Drained:
+def drain(
+    stage: Stage, child: Child, count: int, fill: Callable[[], None], drained: Callable[[], bool]
+) -> Drained:
+    """What it costs this child, connected and held while the queue fills, to empty it."""
     with child.held():
-        burst(stage.broker.port, count)
+        fill()
         cpu, database = child.cpu(), stage.database_cpu()
         began = time.monotonic()
     wait_until(drained, 180)

@@ -25,7 +25,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.people import add_person, new_api_key
-from bench.stage import Result
+from bench.stage import Result, report
 from deploy.embedded import EmbeddedPostgres
 from ingest.batch import BatchBuilder, Message, read
 from pilewatch.settings import Database, Settings
@@ -107,11 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     told = ask.parse_args(argv)
     with _server(told.database) as url, connect(url, application="growth") as db:
         results = _Growth(db, url).run(max(told.rows, 2 * _FIRST))
-    for result in results:
-        verdict = "pass" if result.passed else "MISS"
-        print(f"{result.what}: {result.value:.2f} ({result.sense} {result.target:g})  {verdict}")
-        print(f"    {result.said}")
-    return int(not all(result.passed for result in results))
+    return report(results)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from bench import drain, latency, outage
-from bench.stage import Result, Stage, stage
+from bench.stage import Result, Stage, report, stage
 
 
 def _arguments() -> argparse.Namespace:
@@ -25,13 +25,9 @@ def main() -> int:
     chosen = _arguments()
     only, quick = set(chosen.only.split(",")), chosen.quick
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the parts are ended too
-    passed = True
-    print(f"{'what':40} {'value':>9}     {'target':>8}        said")
+    print(f"{'what':44} {'value':>9}     {'target':>8}        said")
     with stage() as parts:
-        for result in _results(parts, only, quick=quick):
-            print(_line(result), flush=True)
-            passed &= result.passed
-    return 0 if passed else 1
+        return report(_results(parts, only, quick=quick))
 
 
 def _results(parts: Stage, only: set[str], *, quick: bool) -> Iterator[Result]:
@@ -44,11 +40,6 @@ def _results(parts: Stage, only: set[str], *, quick: bool) -> Iterator[Result]:
         yield from latency.ticket_visible(parts, rate=2000, faults=40 if quick else 200)
     if "e" in only:
         yield from outage.measure(parts, rate=2000, away_s=30 if quick else 300)
-
-
-def _line(r: Result) -> str:
-    verdict = "pass" if r.passed else "MISS"
-    return f"{r.what:40} {r.value:9.2f}  {r.sense:>2} {r.target:8.2f}  {verdict}  {r.said}"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from api.ledger.words import kind_names
-from bench.stage import Result
+from bench.stage import Result, report
 from deploy.embedded import EmbeddedPostgres
 from pilewatch.store.migrate import migrate
 from pilewatch.store.pool import Db, connect
@@ -167,16 +167,7 @@ def main() -> int:
             began = time.monotonic()
             seed(db, tickets)
             print(f"{tickets} tickets seeded in {time.monotonic() - began:.0f} s", flush=True)
-            passed = True
-            for result in measure(db, tickets):
-                verdict = "pass" if result.passed else "MISS"
-                print(
-                    f"{result.what:36} {result.value:9.2f}  {result.sense:>2} {result.target:8.2f}"
-                    f"  {verdict}  {result.said}",
-                    flush=True,
-                )
-                passed &= result.passed
-    return 0 if passed else 1
+            return report(measure(db, tickets))
 
 
 if __name__ == "__main__":

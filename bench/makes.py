@@ -12,20 +12,23 @@ import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.dialects import is_read
+from bench.drain import drain
 from bench.fuzz import SAMPLES, corpora
 from bench.load import Publisher
-from bench.stage import Child, Result, Stage, stage, wait_until
+from bench.stage import Result, Stage, report, stage
 from ingest.dialects.registry import choose
 from pilewatch.settings import Ingest
 from pilewatch.store.pool import connect
-from pilewatch.wire import BadMessage
 
 _TARGET = 2.5
 _CONNECTORS = 3
+_DOCUMENTS = 20
 _BASES: dict[str, tuple[str, ...]] = {"everest": ("everest_api/{charger}",)}
 _NATIVE = "pilewatch/v1/C0/up/meter"
 _MAPPING = """\
@@ -63,14 +66,17 @@ class Make:
         self.name = name
         self.settings = settings
         self.dialects = choose(settings)
-        self.samples = [(self._where(topic), sent) for topic, sent in samples]
-        self.samples = [one for one in self.samples if self._is_read(*one)]
+        self.samples = [
+            (parts, sent)
+            for topic, sent in samples
+            if (parts := self._around_charger(topic)) and is_read(self.dialects, topic, sent)
+        ]
 
     def messages(self, count: int) -> Iterator[tuple[str, bytes]]:
         """Each charger tells all samples."""
         for number in range(count):
-            topic, sent = self.samples[number % len(self.samples)]
-            yield self._of(topic, number // len(self.samples)), sent
+            (before, after), sent = self.samples[number % len(self.samples)]
+            yield f"{before}-{number // len(self.samples)}{after}", sent
 
     def chargers(self, count: int) -> list[str]:
         """All who speak in so many messages."""
@@ -80,48 +86,45 @@ class Make:
             found |= {one.charger for one in decoded.observations}
         return sorted(found)
 
-    def _where(self, topic: str) -> str:
-        return topic.replace("everest_api/", "everest_api/E/", 1)
-
-    def _names(self, topic: str) -> tuple[str, int] | None:
+    def _around_charger(self, topic: str) -> tuple[str, str] | None:
+        """The topic up to its charger's name, and what follows; None where it names nobody."""
         for make in self.dialects.makes:
             for pattern, _, _ in make.listens:
-                found = pattern.match(topic)
-                if found is not None and "charger" in found:
-                    level = next(
-                        n for n, part in enumerate(pattern.text.split("/")) if "{charger" in part
+                if (names := pattern.match(topic)) is not None and "charger" in names:
+                    at = next(n for n, p in enumerate(pattern.text.split("/")) if "{charger" in p)
+                    parts = topic.split("/")
+                    before, whose, after = parts[at].rpartition(names["charger"])
+                    return "/".join([*parts[:at], before + whose]), "/".join(
+                        [after, *parts[at + 1 :]]
                     )
-                    return found["charger"], level
         return None
-
-    def _of(self, topic: str, number: int) -> str:
-        found = self._names(topic)
-        assert found is not None
-        whose, level = found
-        levels = topic.split("/")
-        levels[level] = levels[level].replace(whose, f"{whose}-{number}")
-        return "/".join(levels)
-
-    def _is_read(self, topic: str, sent: bytes) -> bool:
-        if self._names(topic) is None:
-            return False
-        try:
-            return bool(self.dialects.decode(topic, sent, datetime.now(UTC)).observations)
-        except BadMessage:
-            return False
 
 
 def makes(folder: Path) -> Iterator[Make]:
     """Every JSON dialect, and a mapping file with one and with three ports a document."""
+    known = corpora()
     for name in sorted(file.stem for file in SAMPLES.glob("*.jsonl")):
-        yield Make(name, Ingest(bases=_BASES), corpora()[name][1])
+        samples = [(_among_many(topic), sent) for topic, sent in known[name][1]]
+        yield Make(name, Ingest(bases=_BASES), samples)
     file = folder / "acme.toml"
     file.write_text(_MAPPING)
     for ports in (1, 3):
-        port: dict[str, Any] = {"st": 1, "flags": 0, "p": 3.61, "e": 12.5, "u": 230.1}
-        said = {"ts": int(datetime.now(UTC).timestamp()), "ports": [port] * ports}
-        sample = [("acme/X/report", json.dumps(said).encode())]
+        sample = [("acme/X/report", _document(ports, number)) for number in range(_DOCUMENTS)]
         yield Make(f"mapping, {ports} ports", Ingest(mappings=(file,)), sample)
+
+
+def _document(ports: int, number: int) -> bytes:
+    """One of a charger's reports: every port's state and values are others than in the last."""
+    port: dict[str, Any] = {
+        "st": number % 2, "flags": 0, "p": 3.61 + number, "e": 12.5 + number, "u": 230.1,
+    }  # fmt: skip
+    at = int(datetime.now(UTC).timestamp()) - _DOCUMENTS + number
+    return json.dumps({"ts": at, "ports": [port] * ports}).encode()
+
+
+def _among_many(topic: str) -> str:
+    """EVerest's usual base names no charger; `_BASES` has one that does."""
+    return topic.replace("everest_api/", "everest_api/E/", 1)
 
 
 def _settings(settings: Ingest) -> dict[str, str]:
@@ -131,53 +134,35 @@ def _settings(settings: Ingest) -> dict[str, str]:
     return given
 
 
-def _sent(parts: Stage, make: Make, count: int) -> None:
+def _fill(parts: Stage, make: Make, count: int) -> None:
+    """All messages, and a native one by which their end is known."""
     publisher = Publisher(parts.broker.port)
     for topic, sent in make.messages(count):
         publisher.publish(topic, sent)
-    publisher.publish(_NATIVE, _last(count))
+    last = {"at": datetime.now(UTC).isoformat(), "connector": 1, "energyWh": count}
+    publisher.publish(_NATIVE, json.dumps(last).encode())
     publisher.close()
 
 
-def _last(count: int) -> bytes:
-    return json.dumps(
-        {"at": datetime.now(UTC).isoformat(), "connector": 1, "energyWh": count}
-    ).encode()
-
-
 def ours(parts: Stage, make: Make, count: int) -> float:
-    """Seconds of CPU a message; everything must have been stored, nothing refused."""
+    """Microseconds of CPU a message; the last must have been stored, and nothing refused."""
     parts.empty()
     child = parts.ingester(**_settings(make.settings))
-    took = _cpu(
-        parts,
-        child,
-        make,
-        count,
-        lambda: parts.one("SELECT count(*) FROM observation WHERE energy_wh = " + str(count)) > 0,
-    )
+    last = f"SELECT count(*) FROM observation WHERE energy_wh = {count}"
+    fill = partial(_fill, parts, make, count)
+    took = drain(parts, child, count, fill, lambda: parts.one(last) > 0)
     refused = parts.one("SELECT count(*) FROM quarantine")
     if refused:
         raise RuntimeError(f"{make.name}: {refused} messages were refused")
-    return took
+    return took.cpu_us
 
 
 def bare(parts: Stage, make: Make, count: int) -> float:
     """The same of the bare subscriber."""
     wanted = json.dumps(make.dialects.subscriptions)
     child = parts.child("bench.bare", str(parts.broker.port), str(count + 1), wanted)
-    return _cpu(parts, child, make, count, lambda: "done" in child.said())
-
-
-def _cpu(parts: Stage, child: Child, make: Make, count: int, drained: Any) -> float:
-    with child.held():
-        _sent(parts, make, count)
-        began = child.cpu()
-    wait_until(drained, 180)
-    took = (child.cpu() - began) / count
-    child.end()
-    Publisher(parts.broker.port, "bench").close()
-    return took
+    fill = partial(_fill, parts, make, count)
+    return drain(parts, child, count, fill, lambda: "done" in child.said()).cpu_us
 
 
 def measure(parts: Stage, make: Make, *, rounds: int, count: int) -> Result:
@@ -186,7 +171,7 @@ def measure(parts: Stage, make: Make, *, rounds: int, count: int) -> Result:
         db.execute(_REGISTER, (make.chargers(count), _CONNECTORS))
         db.execute("ANALYZE")
     found = [(ours(parts, make, count), bare(parts, make, count)) for _ in range(rounds)]
-    mine, model = (median(pair[n] for pair in found) * 1e6 for n in (0, 1))
+    mine, model = (median(pair[n] for pair in found) for n in (0, 1))
     rows = parts.one("SELECT count(*) FROM observation") / count
     said = f"{mine:.1f} / {model:.1f} us; {rows:.2f} rows a message"
     ratio = median(a / b for a, b in found)
@@ -200,17 +185,12 @@ def main() -> int:
     ask.add_argument("--count", type=int, default=30_000)
     ask.add_argument("--only", default="", help="a part of a dialect's name")
     told = ask.parse_args()
-    passed = True
     with stage() as parts:
-        for make in makes(parts.folder):
-            if re.search(told.only, make.name):
-                result = measure(parts, make, rounds=told.rounds, count=told.count)
-                print(
-                    f"{result.what:44} {result.value:5.2f} <= {result.target}  {result.said}",
-                    flush=True,
-                )
-                passed &= result.passed
-    return 0 if passed else 1
+        return report(
+            measure(parts, make, rounds=told.rounds, count=told.count)
+            for make in makes(parts.folder)
+            if re.search(told.only, make.name)
+        )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
-from bench.stage import Result
+from bench.stage import Result, report
 from deploy.embedded import free_port
 from deploy.pictures import CHROMIUM_FLAGS, demo
 
@@ -62,10 +62,7 @@ def main() -> int:
             url = f"http://127.0.0.1:{port}"
             results = [one for path in PATHS for one in first_visit(browser, url, path)]
             browser.close()
-    for one in results:
-        mark = "pass" if one.passed else "MISS"
-        print(f"{one.what}: {one.value:.2f} ({one.sense} {one.target})  {mark}  {one.said}")
-    return 0 if all(one.passed for one in results) else 1
+    return report(results)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,6 +44,19 @@ class Result:
         """Whether the target is met."""
         better = {"<=": operator.le, ">=": operator.ge, "<": operator.lt}[self.sense]
         return bool(better(self.value, self.target))
+
+
+def report(results: Iterable[Result]) -> int:
+    """Print a line of each as it comes; the exit code is 1 if a target is missed."""
+    missed = False
+    for r in results:
+        verdict = "pass" if r.passed else "MISS"
+        print(
+            f"{r.what:44} {r.value:9.2f}  {r.sense:>2} {r.target:8.2f}  {verdict}  {r.said}",
+            flush=True,
+        )
+        missed |= not r.passed
+    return int(missed)
 
 
 class Child:
