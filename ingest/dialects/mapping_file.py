@@ -71,22 +71,20 @@ class Compiler:
             )
         found = Rule(
             pattern=self.pattern,
-            payload=Payload("json"),
             when=places.when(table),
             charger=charger,
             each=self.each(),
-            keyed=False,
             at=self.at(),
             seq=places.number(table, "seq", "count"),
             port=self.port(),
             heartbeat=self.heartbeat(),
             online=self.online(),
             told=self.told,
+            # Last: how a payload is read, and what is kept of it, follows from the places above.
+            payload=self.payload(),
+            keyed="{key}" in places.asked,
             line=table.file.line(table.path),
         )
-        # Last: how a payload is read, and what is kept of it, follows from the places.
-        payload = self.payload()
-        found = found._replace(payload=payload, keyed="key" in places.asked)
         table.finish()
         return found
 

@@ -166,9 +166,7 @@ def _codes(
 
 
 def session(places: Places, table: Table) -> Callable[[Here], Session | None]:
-    get = places.get(table, "phase")
-    if get is None:
-        raise table.wrong("'phase' is missing; right would be a place")
+    get = places.need(table, "phase")
     known = {phase: phase for phase in _PHASES}
     if table.has("map"):
         known = known_values(table, "map", str)

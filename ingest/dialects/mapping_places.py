@@ -27,7 +27,7 @@ class Places:
     def __init__(self, names: tuple[str, ...]):
         self.names = names
         self.asked: set[str] = set()
-        """The names that some place asks for."""
+        """All places as they are written."""
         self.pointed: tuple[Table, str] | None = None
         """The first place that looks into the payload, if some does."""
 
@@ -52,7 +52,7 @@ class Places:
             raise table.wrong('right would be a place such as "/power", or a list of some', key)
         if value[:1] in ("/", "$", "^") and self.pointed is None:
             self.pointed = table, key
-        self.asked.add(value.strip("{}"))
+        self.asked.add(value)
         try:
             return place(value, self.names)
         except BadValue as error:

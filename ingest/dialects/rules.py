@@ -115,20 +115,20 @@ def parted(text: str, separators: tuple[str, ...], pairs: str | None) -> Any:
     """A text as lists in lists, by separators, outermost first; with pairs, objects instead of
     the innermost lists."""
     if not separators:
-        return _bare(text) if pairs is None else _named([text], pairs)
+        return _trimmed(text) if pairs is None else _named([text], pairs)
     parts = text.split(separators[0])
     if len(separators) > 1:
         return [parted(part, separators[1:], pairs) for part in parts]
-    return [_bare(part) for part in parts] if pairs is None else _named(parts, pairs)
+    return [_trimmed(part) for part in parts] if pairs is None else _named(parts, pairs)
 
 
-def _bare(text: str) -> str:
+def _trimmed(text: str) -> str:
     return text.strip().strip('"')
 
 
 def _named(parts: list[str], pairs: str) -> dict[str, str]:
     found = (part.partition(pairs) for part in parts)
-    return {_bare(name): _bare(value) for name, middle, value in found if middle}
+    return {_trimmed(name): _trimmed(value) for name, middle, value in found if middle}
 
 
 def top_of(rule: Rule, heard: Heard, value: Any) -> Here | None:

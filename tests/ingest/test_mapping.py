@@ -221,6 +221,9 @@ def test_json_inside_that_is_absent_says_nothing_and_broken_is_refused() -> None
     assert read(rule, "m/C1", '{"e":1}') == []
     with pytest.raises(BadMessage, match="is not JSON"):
         read(rule, "m/C1", '{"d":"{"}')
+    # A NUL that shows only when the inner text is taken apart.
+    with pytest.raises(BadMessage, match="which no text may contain"):
+        read(rule, "m/C1", r'{"d":"{\"p\":\"\u005cu0000\"}"}')
 
 
 def test_metrics_of_sparkplug_are_an_object() -> None:
