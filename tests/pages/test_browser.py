@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.pages.conftest import PASSWORD, World
@@ -128,26 +127,6 @@ def test_residents_pages_are_readable_on_a_small_phone(
         page = visits.open(path, _PHONE, locale=language)
         _fits(page)
         _readable(page)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("larger", [False, True])
-def test_residents_pages_read_well_with_eyes_and_without(
-    visits: Visits, world: World, scheme: Any, larger: bool
-) -> None:
-    """No violation by axe with contrast AAA, in both modes, also with the larger type."""
-    world.ticket("plug-broken", 1)
-    receipt = world.report(world.client())
-    page = visits.open("/?size=larger" if larger else "/", _PHONE, color_scheme=scheme)
-    strict = {"rules": {"color-contrast-enhanced": {"enabled": True}}}
-    for path in ("/", "/s/s", "/p/C0", "/report/C0", "/report/C0?port=2", "/r", receipt, "/login",
-                 "/report/C0?port=2&fault=over-temperature", "/board", "/p/nothing"):  # fmt: skip
-        page.goto(path)
-        found = Axe().run(page, options=strict)
-        assert found.violations_count == 0, f"{path} {found.generate_report()}"
-        _fits(page)
-        if larger and path != "/board":
-            assert page.evaluate("document.querySelector('h1').getBoundingClientRect().height") > 44
 
 
 @pytest.mark.parametrize("viewport", [_PHONE, _DESKTOP])

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from fastapi.testclient import TestClient
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
@@ -302,16 +301,13 @@ def test_a_meeting_a_repair_and_a_doubtful_report_are_done_offline(day: Day) -> 
     expect(page.locator(".good")).to_contain_text(re.compile(r"\d{4} \d{4} \d{4} \d{4}"))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_app_is_accessible_fits_a_small_phone_and_keeps_hostile_names_as_words(
-    day: Day, scheme: str
-) -> None:
+def test_the_app_fits_a_small_phone_and_keeps_hostile_names_as_words(day: Day) -> None:
     day.world.db.execute("UPDATE charger SET label = %s", (EVIL,))
     day.world.db.execute("UPDATE site SET name = %s", (EVIL,))
     ticket = day.world.ticket("no-output", 1)
     day.world.db.execute("UPDATE ticket SET state = 'repaired', claimed_at = now()")
     day.plan()
-    page = day.switch_on(color_scheme=scheme)
+    page = day.switch_on()
     page.set_viewport_size({"width": 360, "height": 640})
     round = day.world.row("SELECT id FROM patrol_round")["id"]
     for path in ("", f"round/{round}", f"round/{round}/map", f"pile/{round}/C0",
@@ -323,8 +319,6 @@ def test_the_app_is_accessible_fits_a_small_phone_and_keeps_hostile_names_as_wor
             page.click("[data-item=socket] .bad")
             page.click("[data-item=earth] .cannot")
             expect(page.locator(".saved")).not_to_be_empty()
-        found = Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         flat = page.evaluate(
             """[...document.querySelectorAll('main :is(a, button, label.button, input)')]

@@ -77,6 +77,7 @@ async function synchronise() {
 // --- pages
 
 const problem = (text) => h("p.problem", { role: "alert" }, text);
+const trouble = (text) => h("div", { role: "alert" }, h("h1", {}, text)); // where it is all that there is
 const due = (moment) => h(`span.due${Date.parse(moment) < Date.now() ? ".late" : ""}`, {}, t("worker.due", { when: when(moment) }));
 const stops = (tasks) => (tasks?.rounds ?? []).flatMap((round) => round.stops_in_order.map((stop) => ({ round: round.id, ...stop })));
 
@@ -226,7 +227,7 @@ async function matterPage(place) {
     h("button.button.primary", { type: "button", onclick: async () => { await retry({ ...one, body: matterBody(matter) }); location.hash = "#/outbox"; } }, t("worker.finish"))];
 }
 
-const missing = () => [h("p.back", {}, h("a", { href: "#/" }, `‹ ${t("worker.today")}`)), problem(t("worker.missing"))];
+const missing = () => [h("p.back", {}, h("a", { href: "#/" }, `‹ ${t("worker.today")}`)), trouble(t("worker.missing"))];
 
 // --- which page
 
@@ -250,7 +251,7 @@ async function draw() {
       : page === "outbox" ? outboxPage() : page === "matter" ? matterPage(...rest)
         : page === "missing" ? missing() : page === "meeting" ? meetingPage({ login: session.login, id: rest[0], session, chargers: stops(tasks), clock, leave: () => { location.hash = "#/"; } }) : home());
   } catch (error) {
-    made = [problem(t("worker.broken", { error: error.message }))];
+    made = [trouble(t("worker.broken", { error: error.message }))];
   }
   if (turn === shown) fill(main, made);
 }
@@ -283,5 +284,5 @@ try {
 navigator.serviceWorker?.register("/worker/sw.js", { scope: "/worker", type: "module" }).catch(() => {});
 await draw();
 await look();
-if (page() !== "" && main.querySelector(".problem")) await draw(); // the first visit came by a link
+if (page() !== "" && main.querySelector("[role=alert]")) await draw(); // the first visit came by a link
 document.documentElement.dataset.ready = "1";
