@@ -96,27 +96,6 @@ def test_a_resident_scans_reports_and_sees_the_receipt_without_scripts(
     assert world.row("SELECT code FROM report")["code"] == "no-output"
 
 
-def test_a_resident_reports_by_keyboard_alone(visits: Visits, world: World) -> None:
-    page = visits.open("/p/C1", _PHONE)
-
-    def go(selector: str) -> None:
-        for _ in range(40):
-            page.keyboard.press("Tab")
-            if page.evaluate("s => document.activeElement.matches(s)", selector):
-                break
-        else:
-            raise AssertionError(f"{selector} is not reached by Tab")
-        with page.expect_navigation():
-            page.keyboard.press("Enter")
-
-    go("a.report")
-    go("ul.numbers a")
-    go("ul.pictures a")
-    go("button.primary")
-    assert "/r/" in page.url
-    assert world.row("SELECT count(*) AS n FROM report")["n"] == 1
-
-
 @pytest.mark.parametrize("language", ["zh-CN", "en-GB"])
 def test_residents_pages_are_readable_on_a_small_phone(
     visits: Visits, world: World, language: str

@@ -52,33 +52,6 @@ def test_every_page_of_staff_fits_a_phone_and_a_wall_its_screen(
     assert small == 0, "read from five metres"
 
 
-def test_the_board_is_worked_by_keys_alone(visits: Visits, world: World) -> None:
-    id = _lived_in(world)
-    page = visits.open("/login", _DESKTOP, locale="en-GB")
-    _log_in(page, "operator")
-    page.keyboard.press("?")
-    expect(page.locator("#keys")).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(page.locator("#keys")).to_be_hidden()
-    page.keyboard.press("j")
-    expect(page.locator(f"#t-{id}")).to_be_focused()
-    page.keyboard.press("x")
-    expect(page.locator(f"#pick-{id}")).to_be_checked()
-    expect(page.locator("[data-picked]")).to_have_text("1 tickets picked")
-    page.keyboard.press("j")
-    expect(page.locator(".matter >> nth=1 >> .title")).to_be_focused()
-    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-    assert outline != "none", "where one is can be seen"
-    page.keyboard.press("k")
-    page.keyboard.press("Enter")
-    page.wait_for_url(f"**/console/tickets/{id}")
-    page.goto("/console")
-    page.keyboard.press("/")
-    expect(page.locator("#f-site")).to_be_focused()
-    page.keyboard.press("j")
-    expect(page.locator("#f-site")).to_be_focused()
-
-
 def test_what_was_picked_survives_a_live_change(visits: Visits, world: World) -> None:
     id = _lived_in(world)
     page = visits.open("/login", _DESKTOP)

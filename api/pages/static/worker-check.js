@@ -35,6 +35,10 @@ export function draftOf(one) {
     uuid: crypto.randomUUID(), answers, tests: sent.test_charges, scanned: sent.scanned, note: sent.note ?? "" };
 }
 
+// What is drawn anew keeps the focus.
+const keyIn = (element) => (element.contains(document.activeElement) ? document.activeElement.dataset.key : null);
+const refocus = (element, key) => { if (key) element.querySelector(`[data-key="${key}"]`)?.focus(); };
+
 export async function checkPage({ login, round, stop, checklist, clock, leave }) {
   let draft = (await get("drafts", draftId(round, stop.charger))) ?? fresh(login, round, stop, checklist);
   if (draft.login !== login) draft = fresh(login, round, stop, checklist);
@@ -90,7 +94,7 @@ export async function checkPage({ login, round, stop, checklist, clock, leave })
     return h("div.shots", {}, shown, names.length < 10 && h("label.button.shot", {}, t("worker.photo-take"), input));
   }
 
-  const chips = (chosen, set) => h("div.chips", {}, (stop.ports ?? []).map((port) => h("button.chip", { type: "button",
+  const chips = (chosen, set) => h("div.chips", {}, (stop.ports ?? []).map((port) => h("button.chip", { type: "button", "data-key": `port-${port}`,
     "aria-pressed": String(chosen.includes(port)), "aria-label": t("worker.port", { port }),
     onclick: () => set(chosen.includes(port) ? chosen.filter((p) => p !== port) : [...chosen, port].sort((a, b) => a - b)) }, String(port))));
 
@@ -107,10 +111,10 @@ export async function checkPage({ login, round, stop, checklist, clock, leave })
     const made = h(`fieldset.item.${word}`, { "data-item": item.code },
       h("legend", {}, item.text[language], item.required === false && h("small", {}, ` ${t("app.optional")}`)));
     const redraw = () => {
-      const key = made.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+      const key = keyIn(made);
       const again = card(item);
       made.replaceWith(again);
-      if (key) again.querySelector(`[data-key="${key}"]`)?.focus();
+      refocus(again, key);
       foot();
     };
     const put = (values) => change((next) => {
@@ -132,7 +136,7 @@ export async function checkPage({ login, round, stop, checklist, clock, leave })
     if (said.skipped !== undefined) {
       const own = h("input", { maxlength: 200, value: said.skipped, "data-key": "why", "aria-label": t("worker.why"),
         onchange: () => put({ skipped: own.value.trim() || t(`worker.reason-${REASONS[0]}`) }) });
-      made.append(h("div.chips", {}, REASONS.map((reason) => h("button.chip", { type: "button",
+      made.append(h("div.chips", {}, REASONS.map((reason) => h("button.chip", { type: "button", "data-key": reason,
         "aria-pressed": String(said.skipped === t(`worker.reason-${reason}`)),
         onclick: () => put({ skipped: t(`worker.reason-${reason}`) }) }, t(`worker.reason-${reason}`)))), own);
     }
@@ -165,8 +169,12 @@ export async function checkPage({ login, round, stop, checklist, clock, leave })
   const list = h("div.items");
   const drawItems = () => { list.replaceChildren(...checklist.items.map(card)); foot(); };
   const tests = h("div");
-  const drawTests = () => tests.replaceChildren(h("fieldset.item", {}, h("legend", {}, t("worker.tests")),
-    chips(draft.tests, (ports) => change((next) => { next.tests = ports; }, drawTests))));
+  const drawTests = () => {
+    const key = keyIn(tests);
+    tests.replaceChildren(h("fieldset.item", {}, h("legend", {}, t("worker.tests")),
+      chips(draft.tests, (ports) => change((next) => { next.tests = ports; }, drawTests))));
+    refocus(tests, key);
+  };
   const note = h("textarea", { rows: 2, maxlength: 2000, value: draft.note, oninput: () => change((next) => { next.note = note.value; }) });
 
   const open = () => checklist.items.filter((item) => item.required !== false && !told(draft.answers[item.code]));
@@ -174,11 +182,13 @@ export async function checkPage({ login, round, stop, checklist, clock, leave })
   const bottom = h("div.bottom");
   function foot() {
     const left = open().length;
-    fill(bottom, 
+    const key = bottom.contains(document.activeElement) && "finish";
+    fill(bottom,
       easy().length > 0 && h("button.button", { type: "button", onclick: () => change((next) => {
         for (const item of checklist.items.filter((i) => i.kind !== "number" && i.required !== false && !told(next.answers[i.code]))) answer(next, item.code).ok = true;
       }, drawItems) }, t("worker.rest-ok", { count: easy().length })),
-      h("button.button.primary", { type: "button", onclick: finish }, left ? t("worker.left", { count: left }) : t("worker.finish")));
+      h("button.button.primary", { type: "button", "data-key": "finish", onclick: finish }, left ? t("worker.left", { count: left }) : t("worker.finish")));
+    refocus(bottom, key);
   }
   async function finish() {
     await turn;

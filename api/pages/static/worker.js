@@ -258,7 +258,7 @@ async function draw() {
 const page = () => here()[0];
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 
-addEventListener("hashchange", async () => { await draw(); scrollTo(0, 0); main.focus(); });
+addEventListener("hashchange", async () => { await draw(); scrollTo(0, 0); main.focus({ preventScroll: true }); });
 onNews(async (news) => {
   if (news.added) synchronise();
   if (LIVE.has(page())) await draw();
