@@ -1,10 +1,8 @@
 """Bench meetings: the way of a matter from the bench to the feedback sheet, and its sad paths."""
 
-import re
 import threading
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -13,19 +11,17 @@ from httpx import Response
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.pages.words import LOCALES, Speech, catalogue
+from api.pages.words import Speech
 from api.papers import meeting as papers
 from pilewatch import paper
 from pilewatch.store import queries
 from pilewatch.workflow.matters import (
     Answer,
     HandOn,
-    Kind,
     Matter,
     Owner,
     Refused,
     Settle,
-    State,
     step,
 )
 from tests.api.conftest import World
@@ -335,21 +331,6 @@ def test_hostile_words_are_printed_as_words(world: World, language: str) -> None
     assert made.content.startswith(b"%PDF-")
     following = _meeting(world, ago=timedelta())
     assert _feedback(world, following)["matters"][0]["text"] == evil
-
-
-@pytest.mark.parametrize("language", LOCALES)
-def test_every_word_of_the_papers_exists(language: str) -> None:
-    text = Path("api/papers/meeting.py").read_text()
-    used = set(re.findall(r'\bt\("([a-z.-]+)"', text)) | {"paper.grid-worker", "paper.nobody"}
-    families = (
-        ("paper", (*papers.LABELS, "content", "disputed")),
-        ("paper.mark", ("done", "answered", "open", "late")),
-        ("matter", get_args(Kind)),
-        ("matter-state", get_args(State)),
-    )
-    used |= {f"{family}.{word}" for family, words in families for word in words}
-    assert len(used) > 40
-    assert used <= set(catalogue(language))
 
 
 _STEPS = st.lists(

@@ -2,26 +2,16 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from string import Formatter
-from typing import get_args
 
 import pytest
 from fastapi.testclient import TestClient
 
-from api.pages import board, commanding, past
-from api.pages.render import template_names, template_source
-from api.pages.views import PHOTO_WORDS, SAYINGS
-from api.pages.words import LOCALES, catalogue
-from api.people import ROLES, set_password
-from api.rights import SCOPES
-from pilewatch.faultcodes import FAULTS
-from pilewatch.model import Kind, Status
-from pilewatch.policy import PROMISES, Escalation, Policy
-from pilewatch.workflow import proving
-from pilewatch.workflow.commands import CommandState
+from api.pages import commanding
+from api.pages.views import SAYINGS
+from api.people import set_password
+from pilewatch.policy import Policy
 from pilewatch.workflow.desk import ENGINE, Actor, act
-from pilewatch.workflow.tickets import BY_PEOPLE, Accept, Claim, Comment, PauseReason, TicketState
+from pilewatch.workflow.tickets import Accept, Claim, Comment
 from tests.api.test_explain import hot
 from tests.pages.conftest import PASSWORD, World
 
@@ -305,99 +295,6 @@ def test_a_big_site_stays_small_on_the_wire(world: World) -> None:
     files = set(re.findall(r'/static/[^"]+', page.text))
     total = len(page.content) + sum(len(client.get(file).content) for file in files)
     assert total < 100_000, total
-
-
-def _used_keys() -> set[str]:
-    sources = [template_source(name) for name in template_names()]
-    sources += [p.read_text() for p in Path("api/pages").glob("*.py")]
-    found: set[str] = set()
-    for text in sources:
-        found |= set(re.findall(r'\b(?:t|self)\("([a-z0-9.-]+[a-z0-9])"', text))
-        for chosen in re.findall(r'\bt\("([a-z.-]+)" if [^)]*? else "([a-z.-]+)"', text):
-            found |= set(chosen)
-    assert len(found) > 100
-    return found
-
-
-def _families() -> set[str]:
-    states = [state.value for state in TicketState]
-    actions = set(re.findall(r'"([a-z-]+)"', " ".join(_workflow_actions())))
-    kinds = [kind.name.lower().replace("_", "-") for kind in Kind]
-    return {
-        *(f"fault.{code}" for code in FAULTS),
-        *(f"{family}.{state}" for family in ("state", "mend") for state in states),
-        *(f"status.{status.value}" for status in Status),
-        *(f"mend.{word}" for word in ("review", "dismissed")),
-        *(f"photo.{word}" for word in PHOTO_WORDS),
-        *(f"action.{action}" for action in actions),
-        *(f"role.{role}" for role in ROLES),
-        *(f"scope.{word}" for word in [*SCOPES, "all"]),
-        *(f"say.{code}" for code in SAYINGS),
-        *(f"observation.{kind}" for kind in kinds),
-        *(f"pause.{reason}" for reason in get_args(PauseReason)),
-        *(f"{family}.{word}" for family in ("promise", "promised") for word in PROMISES),
-        *(f"ladder.{step.to}" for step in Escalation().steps),
-        *(f"do.{word}" for word in BY_PEOPLE if word != "merge"),
-        *(f"guide.{kind}.{step}" for kind in ("ebike", "car") for step in range(1, 5)),
-        *(f"command.{button}" for button in commanding._NAMES),
-        *(f"command.state.{state}" for state in get_args(CommandState)),
-        *(f"command.problem.{word}" for word in ("reason", "connector", "on-site", "under-way")),
-        *(f"trial.{word}" for word in _trial_words()),
-        *(f"lack.{word}" for word in get_args(proving.Word)),
-        *(f"range.{hours}" for hours in past.PRESETS),
-        *(f"range.problem.{word}" for word in ("unreadable", "length")),
-        *(f"bulk.{word}" for word in ("assign", "accept", "comment", "silence")),
-        *(f"bulk.hours.{hours}" for hours in board.HOURS),
-        *(f"bulk.refused.{word}" for word in ("changed", "danger", "not-now", "not-yours")),
-        *(f"bulk.problem.{word}" for word in ("none", "reason")),
-        *(f"keys.{word}" for word in ("next", "previous", "open", "pick", "filter", "help")),
-        *(f"map.{word}" for word in ("danger", "bad", "some", "good", "unknown")),
-        *(f"heat.{level}" for level in range(5)),
-        *(f"adopt.problem.{word}" for word in ("incomplete", "gone")),
-        *(f"policy.state.{word}" for word in ("queued", "running", "done", "failed")),
-        *(f"policy.{word}" for word in ("tickets", "false-alarms", "delay", "missing", "extra")),
-        *(f"wall.{word}" for word in ("raised", "settled", "on-time", "satisfied", "open")),
-        *("wall.overdue", "repair.by-deadline", "repair.by-way", "status.working"),
-        *(f"nav.{word}" for word in ("repair", "map", "uptime", "quarantine", "policy")),
-        *(f"proof.{kind}" for kind in ("session", "idle", "online", "inspection")),
-    }
-
-
-def _trial_words() -> list[str]:
-    """Every reason and outcome of a trial that a timeline can show."""
-    text = Path("alerts/selfrepair.py").read_text()
-    reasons = re.findall(r'(?:return|Verdict\.[A-Z]+,|_end\(incident,) "([a-z-]+)"', text)
-    return [*reasons, "rejected", "failed", "expired", "limit", "cured", "cleared"]
-
-
-def _workflow_actions() -> list[str]:
-    text = "".join(
-        Path(f"{name}.py").read_text()
-        for name in (
-            *("pilewatch/workflow/tickets", "pilewatch/workflow/desk", "alerts/engine"),
-            *("pilewatch/workflow/reports", "pilewatch/workflow/inspections", "alerts/selfrepair"),
-        )
-    )
-    found = re.findall(r'(?:to\([\w.]+|Entry|Comment\([\w.]+), ("[a-z-]+")', text)
-    return [*found, *re.findall(r'Entry\(("[a-z-]+")', text)]
-
-
-@pytest.mark.parametrize("language", LOCALES)
-def test_every_word_exists_in_every_language(language: str) -> None:
-    known = catalogue(language)
-    missing = (_used_keys() | _families()) - set(known)
-    assert not missing
-    empty = {key for key, text in known.items() if not text} - {
-        "port.confirmed.before",
-        "port.confirmed.after",
-    }
-    assert not empty
-    other = catalogue("zh" if language == "en" else "en")
-    assert set(known) == set(other)
-    for key, text in known.items():
-        fields = [{name for _, name, _, _ in Formatter().parse(t) if name} for t in
-                  (text, other[key])]  # fmt: skip
-        assert fields[0] == fields[1], key
 
 
 def test_a_ticket_shows_the_measure_and_the_limit_that_was_broken(world: World) -> None:

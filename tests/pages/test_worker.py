@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
 
-from api.pages.words import LOCALES, catalogue
 from deploy.embedded import EmbeddedPostgres
 from pilewatch.pilecode import address, read_keys
 from pilewatch.settings import Posters
@@ -342,17 +340,3 @@ def test_the_app_is_light(day: Day) -> None:
     sizes = {i["sizes"]: client.get(i["src"]).content for i in manifest["icons"]}
     for size, body in sizes.items():
         assert "x".join(map(str, Image.open(BytesIO(body)).size)) == size
-
-
-@pytest.mark.parametrize("language", LOCALES)
-def test_every_word_of_the_scripts_is_in_the_catalogue_and_every_word_is_used(
-    language: str,
-) -> None:
-    sources = [p.read_text() for p in Path("api/pages/static").glob("worker*.js")]
-    text = "".join(sources)
-    used = set(re.findall(r'"(worker\.[a-z0-9-]+)"', text))
-    families = set(re.findall(r"`(worker\.[a-z-]+-|worker\.)\$\{", text))
-    known = {key for key in catalogue(language) if key.startswith("worker.")}
-    assert used <= known
-    assert len(used) > 70 and families >= {"worker.answer-", "worker.entry-", "worker.sync-"}
-    assert not re.findall(r"[\u4e00-\u9fff]", text), "words of people stand in the catalogue"
