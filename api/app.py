@@ -34,6 +34,7 @@ from api import (
     problems,
     reporting,
     routes,
+    shifts,
     splitting,
     uptime,
     webhooks,
@@ -102,7 +103,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     routers = (
         *(routes.router, routes.orders, history.router, live.router),
         *(explain.router, deliveries.router, alertmanager.orders),
-        *(planning.router, planning.orders),
+        *(planning.router, planning.orders, shifts.router, shifts.orders),
         *(uptime.router, uptime.orders),
         *(commands.router, commands.orders),
         *(reporting.router, reporting.orders),

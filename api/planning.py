@@ -74,11 +74,11 @@ def plan(body: models.DowntimeRequest, ask: Ask) -> Any:
     if (body.connector is not None) != (body.scope == "connector"):
         raise Problem(422, "connector: its number is needed with scope connector, and only there")
     with ask.all_or_nothing():
-        scope_id = _scope(ask, body.scope, body.code, body.connector)
-        _own(ask, body.scope, scope_id)
+        place = scope_id(ask, body.scope, body.code, body.connector)
+        own_scope(ask, body.scope, place)
         window = Window(
             body.scope,
-            scope_id,
+            place,
             body.kind,
             body.from_at,
             body.to_at,
@@ -134,7 +134,8 @@ def cancel(id: Id, ask: Ask, if_match: IfMatch = None) -> Any:
         return _one(ask, "downtimes", id, "planned downtime")
 
 
-def _scope(ask: Asked, kind: str, code: str, connector: int | None) -> int:
+def scope_id(ask: Asked, kind: str, code: str, connector: int | None = None) -> int:
+    """The number of a place by its kind and code. Raises `Problem` 422 where there is none."""
     rows = _rows(ask, "scope_of", kind=kind, code=code, connector=connector)
     if not rows:
         raise Problem(422, f"there is no such {kind}: see code and connector")
@@ -143,11 +144,11 @@ def _scope(ask: Asked, kind: str, code: str, connector: int | None) -> int:
 
 def _own_downtime(ask: Asked, id: int) -> dict[str, Any]:
     row = _one(ask, "downtimes", id, "planned downtime")
-    _own(ask, row["scope"], row["scope_id"])
+    own_scope(ask, row["scope"], row["scope_id"])
     return row
 
 
-def _own(ask: Asked, kind: str | None, id: int | None) -> None:
+def own_scope(ask: Asked, kind: str | None, id: int | None) -> None:
     """Raises `Problem` 403 where somebody reaches beyond the own sites."""
     own = scope(ask.caller)
     if own["company_id"] is None and own["grids"] is None:
@@ -199,8 +200,8 @@ def hush(body: models.SilenceRequest, ask: Ask) -> Any:
     demand(ask.caller, "silence")
     with ask.all_or_nothing():
         matcher = Matcher(
-            None if body.site is None else _scope(ask, "site", body.site, None),
-            None if body.charger is None else _scope(ask, "charger", body.charger, None),
+            None if body.site is None else scope_id(ask, "site", body.site),
+            None if body.charger is None else scope_id(ask, "charger", body.charger),
             body.code,
             body.severity,
         )
@@ -257,7 +258,7 @@ def unhush(id: Id, ask: Ask, if_match: IfMatch = None) -> Any:
 
 def _own_silence(ask: Asked, named: dict[str, Any]) -> None:
     found = [k for k in ("charger", "site") if named[f"{k}_id"] is not None]
-    _own(ask, found[0] if found else None, named[f"{found[0]}_id"] if found else None)
+    own_scope(ask, found[0] if found else None, named[f"{found[0]}_id"] if found else None)
 
 
 # --- shapes

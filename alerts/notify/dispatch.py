@@ -17,6 +17,7 @@ from alerts.notify.sending import NotSent
 from pilewatch.policy import Delivery
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
+from pilewatch.workflow.shifts import on_duty
 
 _LOG = structlog.get_logger()
 _SQL = queries.load("notify")
@@ -28,7 +29,9 @@ def write_deliveries(db: Db, directory: Directory, now: datetime) -> int:
         ids = [row["id"] for row in db.execute(_SQL["outbox_to_route"], {"now": now})]
         if not ids:
             return 0
-        for planned in route(read_news(db, ids), directory, now):
+        news = read_news(db, ids)
+        duty = on_duty(db, now, {one.site_id for one in news if one.site_id is not None})
+        for planned in route(news, directory, now, duty):
             values = {
                 "outbox_id": planned.outbox_id,
                 "receiver": planned.receiver,

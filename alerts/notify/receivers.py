@@ -48,12 +48,14 @@ class Channel(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Receiver(Struct, frozen=True, forbid_unknown_fields=True):
     """One address with its own rules. With the role `resident` it is a way to those who have left
-    a contact (of the kind `way`); the channel's address has `{to}` where that belongs."""
+    a contact (of the kind `way`); the channel's address has `{to}` where that belongs. `on_duty` is
+    the login of somebody who is told while on duty."""
 
     name: Name
     channel: str
     language: Language = "zh-CN"
     person: str | None = None
+    on_duty: str | None = None
     role: Literal["repairer", "operator", "grid_worker", "community", "resident"] | None = None
     way: Literal["phone", "email"] | None = None
     companies: list[str] = []

@@ -1,6 +1,6 @@
 """Who is to be told of which news, and when. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -9,6 +9,9 @@ from alerts.notify.news import News
 from alerts.notify.receivers import Directory, Quiet, Receiver
 from pilewatch.model import Severity
 
+Duty = Mapping[int, frozenset[str]]
+"""Of each site, the logins of those on duty for it; a site with nobody is left out."""
+NOBODY: frozenset[str] = frozenset()
 MACHINE_TOPICS = frozenset({"incident.opened", "incident.cleared"})
 """All that an Alertmanager understands."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,7 +27,9 @@ class Planned:
     due_at: datetime
 
 
-def route(news: Iterable[News], directory: Directory, now: datetime) -> Iterator[Planned]:
+def route(
+    news: Iterable[News], directory: Directory, now: datetime, duty: Duty | None = None
+) -> Iterator[Planned]:
     """Every delivery that these news ask for.
 
     What is held back, for a digest or by quiet hours, leaves together when its time comes. For
@@ -32,9 +37,10 @@ def route(news: Iterable[News], directory: Directory, now: datetime) -> Iterator
     """
     first: dict[tuple[str, int | None, datetime], str] = {}
     for one in news:
+        here = (duty or {}).get(one.site_id or 0, NOBODY)
         for receiver in directory.receivers:
             kind = directory.address(receiver).kind
-            if not concerns(receiver, one):
+            if not concerns(receiver, one, here):
                 continue
             if kind == "alertmanager" and one.topic not in MACHINE_TOPICS:
                 continue
@@ -49,12 +55,14 @@ def route(news: Iterable[News], directory: Directory, now: datetime) -> Iterator
             yield Planned(one.id, receiver.name, key, due)
 
 
-def concerns(receiver: Receiver, news: News) -> bool:
-    """Whether all conditions of the receiver hold.
+def concerns(receiver: Receiver, news: News, here: frozenset[str] = NOBODY) -> bool:
+    """Whether all conditions of the receiver hold; `here` are those on duty for the place.
 
     News that name the role they are for (an escalation) reach only receivers of that role; those
-    of residents get nothing else.
+    of residents get nothing else. Danger to people where nobody is on duty reaches everybody who
+    could be.
     """
+    unattended = not here and news.severity == Severity.PEOPLE
     meant = news.payload.get("to")
     return (
         receiver.wants(news.topic)
@@ -62,6 +70,7 @@ def concerns(receiver: Receiver, news: News) -> bool:
         and (meant is None or receiver.role in (None, meant))
         and (receiver.role != "resident" or meant == "resident")
         and (receiver.way is None or receiver.way == news.payload.get("way"))
+        and (receiver.on_duty is None or receiver.on_duty in here or unattended)
         and (receiver.person is None or receiver.person == news.assignee)
         and (not receiver.companies or news.company in receiver.companies)
         and (not receiver.areas or news.area in receiver.areas)

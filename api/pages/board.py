@@ -12,6 +12,7 @@ from api import models, planning
 from api.bulk import BulkTicket, do_one
 from api.context import Ask, Asked, check_csrf
 from api.pages import staff, views
+from api.pages.shifts import duty, on_duty_now
 from api.problems import Problem
 from api.rights import demand, may, scope
 from api.ticketing import assignment
@@ -38,13 +39,16 @@ class Sheet:
 
 
 def _wanted(
-    site: Text = "", severity: Text = "", state: Text = "", late: Text = ""
-) -> views.Wanted:
+    ask: Ask, site: Text = "", severity: Text = "", state: Text = "", late: Text = "",
+    since: Text = "",
+) -> views.Wanted:  # fmt: skip
+    mine = on_duty_now(ask) if since == "shift" else None
     return views.Wanted(
         site=site.replace("\0", "") or None,
         severity=int(severity) if severity in ("1", "2", "3") else None,
         state=state if state in frozenset(LIVE) else None,
         late=late == "1",
+        since=None if mine is None else mine["from_at"],
     )
 
 
@@ -76,11 +80,13 @@ def board(request: Request, ask: Ask, wanted: Wanted, page: Text = "") -> Respon
         companies=staff.rows(ask, "companies") if assigns else [],
         repairers=staff.rows(ask, "repairers") if assigns else [],
         hours=HOURS,
+        duty=duty(ask),
     )
 
 
 def _said(wanted: views.Wanted) -> dict[str, Any]:
-    return {**vars(wanted), "late": "1" if wanted.late else ""}
+    told = {"late": "1" if wanted.late else "", "since": "shift" if wanted.since else ""}
+    return {**vars(wanted), **told}
 
 
 @router.post("/bulk")

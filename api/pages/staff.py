@@ -39,7 +39,7 @@ def page(
 def tickets(ask: Asked, **wanted: Any) -> list[dict[str, Any]]:
     """Tickets that the caller sees: one (`id`), a charger's, or live ones by urgency."""
     values = {
-        **dict.fromkeys(("id", "charger", "site", "severity", "state")),
+        **dict.fromkeys(("id", "charger", "site", "severity", "state", "since")),
         **{"live": False, "late": False, "limit": _SHOWN, "offset": 0},
     }
     return rows(ask, "tickets", **{**values, **wanted}, **scope(ask.caller))

@@ -173,12 +173,14 @@ class Matter:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The board's filter; None is everything. `late` shows only missed deadlines."""
+    """The board's filter; None is everything. `late` shows only missed deadlines, `since` what
+    came in from then on."""
 
     site: str | None = None
     severity: int | None = None
     state: str | None = None
     late: bool = False
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)

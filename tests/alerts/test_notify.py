@@ -472,3 +472,32 @@ def test_rejected_work_is_told_to_its_person(watched: Watched) -> None:
     with watched.db.transaction():
         act(watched.db, watched.policy, watched.at(20), 1, Reject("no fault"), ENGINE)
     assert o.turn(21) == 2
+
+
+def test_danger_reaches_those_on_duty_or_where_nobody_is_everybody_who_could_be(
+    watched: Watched, outside: HttpReceiver
+) -> None:
+    hooks = {name: Address("webhook", f"{outside.url}/{name}") for name in ("li", "mo")}
+    o = office(
+        watched,
+        *(Receiver(name, name, on_duty=name, topics=["ticket.opened"]) for name in hooks),
+        **hooks,
+    )
+    for login in hooks:
+        watched.db.execute(
+            "INSERT INTO person (login, name, role) VALUES (%s, 'x', 'operator')", (login,)
+        )
+    watched.db.execute(
+        "INSERT INTO shift (person_id, from_at, to_at, entered_by, entered_at) "
+        "SELECT id, %s, %s, id, %s FROM person WHERE login = 'li'",
+        (watched.at(0), watched.at(100), watched.at(0)),
+    )
+    breaks(watched, 0, "over-temperature")
+    assert o.turn(20) == 1
+    assert [row["receiver"] for row in o.rows()] == ["li"]
+    breaks(watched, 200, "over-temperature", charger=1)
+    assert o.turn(220) == 2
+    breaks(watched, 230, "plug-broken", charger=2)
+    o.turn(250)
+    assert watched.db.execute("SELECT FROM ticket WHERE code = 'plug-broken'").fetchall()
+    assert [row["receiver"] for row in o.rows()] == ["li", "li", "mo"]

@@ -104,6 +104,16 @@ class Sides:
             "t" if far else "s",
         )
 
+    def shift(self, far: bool) -> int:
+        """Tomorrow's, for the site."""
+        begins = datetime.now(UTC) + timedelta(days=1)
+        return self._one(
+            "INSERT INTO shift (person_id, scope_kind, scope_id, from_at, to_at, entered_by, "
+            "entered_at) SELECT %s, 'site', s.id, %s, %s, 1, now() FROM site s WHERE s.code = %s",
+            self.far_person if far else self.near_person,
+            begins, begins + timedelta(hours=8), "t" if far else "s",
+        )  # fmt: skip
+
     def cost(self, ticket: int) -> int:
         """A cost of this ticket."""
         return self._one(

@@ -142,6 +142,18 @@ TABLE: dict[str, Rule] = {
     ),
     "PATCH /silences/{id}": Rule("silence", "silence", _fixed(reason="y"), 403),
     "DELETE /silences/{id}": Rule("silence", "silence", far=403),
+    "GET /shifts": Rule("read", listed="shift"),
+    "GET /shifts/{id}": Rule("read", "shift"),
+    "POST /shifts": Rule(
+        "shift", "place",
+        lambda far: {
+            "person": "near operator", "scope": "site", "code": _site(far), "from_at": _at(8),
+            "to_at": _at(9),
+        },
+        403,
+    ),
+    "POST /shifts/{id}/hand-over": Rule("shift", "shift", _fixed(note="x")),
+    "DELETE /shifts/{id}": Rule("shift", "shift"),
     "GET /persons": Rule("see-people", listed="person"),
     "GET /persons/{id}": Rule("see-people", "person"),
     "POST /persons": Rule(
@@ -415,7 +427,7 @@ def test_lists_hold_only_what_is_near(world: World) -> None:
         kind: (getattr(sides, kind)(False), getattr(sides, kind)(True))
         for kind in (
             "ticket", "incident", "work_order", "meeting", "matter", "report", "webhook",
-            "patrol_plan", "round", "exclusion",
+            "patrol_plan", "round", "exclusion", "shift",
         )
     } | {"person": (sides.near_person, sides.far_person)}  # fmt: skip
     db = world.db

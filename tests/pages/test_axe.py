@@ -194,7 +194,10 @@ def _two_factors(walk: Walk) -> None:
 
 def _operator(walk: Walk, id: int) -> None:
     with walk.visitor("operator") as page:
-        for path in ("/console", "/console/chargers/C0", "/console/map", "/console/uptime",
+        walk.see(page, "/console/shifts")
+        page.click("form.adopt button")
+        for path in ("/console", "/console/shifts", "/console/chargers/C0", "/console/map",
+                     "/console/uptime",
                      "/console/quarantine", f"/console/tickets/{id}", "/account",
                      "/account/second-factor", "/console/tickets/0"):  # fmt: skip
             walk.see(page, path)

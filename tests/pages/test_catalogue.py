@@ -22,7 +22,7 @@ from pilewatch.faultcodes import FAULTS
 from pilewatch.model import Kind, Status
 from pilewatch.policy import PROMISES, Escalation
 from pilewatch.store.explanation import UNITS
-from pilewatch.workflow import matters, proving
+from pilewatch.workflow import matters, proving, shifts
 from pilewatch.workflow.commands import CommandState
 from pilewatch.workflow.tickets import BY_PEOPLE, PauseReason, TicketState
 
@@ -99,6 +99,8 @@ def _pages() -> dict[str, Iterable[str]]:
         "say.": SAYINGS,
         "scope.": [*SCOPES, "all"],
         "severity.": ("1", "2", "3"),
+        "shift.problem.": ("unreadable", *get_args(shifts.Wrong)),
+        "shift.scope.": get_args(shifts.ShiftScope),
         "size.": SIZES,
         "state.": {state.value for state in TicketState},
         "status.": {status.value for status in Status} | {"working"},

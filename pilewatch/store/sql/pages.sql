@@ -92,6 +92,7 @@ WHERE (%(id)s::bigint IS NULL OR t.id = %(id)s)
   AND (%(site)s::text IS NULL OR s.code = %(site)s)
   AND (%(severity)s::smallint IS NULL OR t.severity = %(severity)s)
   AND (%(state)s::text IS NULL OR t.state = %(state)s)
+  AND (%(since)s::timestamptz IS NULL OR t.opened_at >= %(since)s)
   AND (NOT %(late)s OR (t.state IN ('open', 'assigned', 'accepted', 'repairing', 'reopened')
        AND least(CASE WHEN t.accepted_at IS NULL THEN t.accept_by_at END,
                  CASE WHEN t.arrived_at IS NULL THEN t.arrive_by_at END, t.deadline_at)
