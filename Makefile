@@ -48,6 +48,8 @@ bench: .venv/ready-dev ## measure ingester and API against bare references (need
 	$(RUN)/python -m bench.ledger
 	$(RUN)/python -m bench.growth
 	$(RUN)/python -m bench.pages
+	$(RUN)/python -m bench.console
+	$(RUN)/python -m bench.ways
 
 client: .venv/ready-dev ## make a typed Python client of the API in build/client
 	$(RUN)/pilewatch openapi --out build/openapi.json

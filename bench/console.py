@@ -1,9 +1,9 @@
 """`python -m bench.console`: the operator's pages over 10,000 chargers, and a browser before them.
 
-Each page is asked for in turn with a bare FastAPI endpoint that returns the same bytes; the figure is
-the ratio of the medians. Then Chromium looks at the board while 50 changes a second arrive by SSE: how
-much of a second its main thread is in tasks longer than 50 ms, and how long the longest is.
-Embedded PostgreSQL and Chromium only (`make parts`).
+Each page is asked for in turn with a bare FastAPI endpoint that returns the same bytes; the figure
+is the ratio of the medians. Then Chromium looks at the board while 50 changes a second arrive by
+SSE: how much of a second its main thread is in tasks longer than 50 ms, and how long the longest
+is. Embedded PostgreSQL and Chromium only (`make parts`).
 """
 
 import argparse
@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -73,9 +74,9 @@ _WATCH = """() => {
         .observe({ type: "longtask", buffered: true });
 }"""
 PAGES = (
-    *(("/console", 150, 100), ("/console?page=20", 150, 100), ("/console?site=s7", 150, 100)),
-    *(("/console/map", 150, 100), ("/console/uptime?site=s7", 400, 250)),
-    *(("/console/chargers/C4", 100, 100), ("/console/shifts", 50, 100)),
+    *(("/console", 100, 100), ("/console?page=20", 100, 100), ("/console?site=s7", 50, 50)),
+    *(("/console/map", 250, 100), ("/console/uptime?site=s7", 250, 150)),
+    *(("/console/chargers/C4", 100, 50), ("/console/shifts", 30, 50)),
 )
 """Path, the most that its answer may cost in bare answers, and the most kB that it may weigh."""
 
@@ -98,7 +99,7 @@ def served(folder: Path, chargers: int) -> Iterator[tuple[str, str]]:
             PILEWATCH_API__REQUESTS_PER_ADDRESS="10000000",
         )  # fmt: skip
         url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _answers(f"{url}/healthz"), 30, pause=0.1)
+        wait_until(partial(_answers, f"{url}/healthz"), 30, pause=0.1)
         try:
             yield server.url, url
         finally:
@@ -125,7 +126,7 @@ def times(folder: Path, url: str) -> Iterator[Result]:
             body.write_bytes(page.content)
             bare = Child("bench.bare_api", str(body), str(port), says="", log=folder / "bare")
             there = f"http://127.0.0.1:{port}/bare"
-            wait_until(lambda there=there: _answers(there), 30, pause=0.1)
+            wait_until(partial(_answers, there), 30, pause=0.1)
             took: dict[str, list[float]] = {path: [], there: []}
             with httpx.Client() as plain:
                 for _ in range(_ROUNDS):

@@ -24,6 +24,12 @@ def catalogue(language: str) -> Mapping[str, str]:
     return read_catalogue("api.pages", LOCALES[language])
 
 
+@lru_cache(maxsize=len(LOCALES))
+def _locale(language: str) -> Locale:
+    """Read once: a page asks for it hundreds of times."""
+    return Locale.parse(LOCALES[language])
+
+
 def language_of(request: Request) -> str:
     """`?lang=`, else the cookie, else what the browser prefers, else Chinese."""
     for asked in (request.query_params.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
@@ -57,7 +63,7 @@ class Speech:
 
     @property
     def _locale(self) -> Locale:
-        return Locale.parse(LOCALES[self.language])
+        return _locale(self.language)
 
     def __call__(self, key: str, **values: object) -> str:
         """The message of this key. An unknown key (data of a newer program) shows its own word."""

@@ -2,6 +2,7 @@
 const main = document.querySelector("main[data-live]");
 const lost = document.querySelector("[data-lost]");
 const POLL_MS = 60_000;
+const EVENTS = main?.dataset.events?.split(" ") ?? ["connector", "ticket", "incident", "command"];
 
 function tick() {
   const format = new Intl.RelativeTimeFormat(document.documentElement.lang);
@@ -54,20 +55,34 @@ async function refresh() {
   tick();
 }
 
-let due = 0;
+// One refresh at a time; where answers are slow, no more than a fifth of the time goes into them.
+let state = "idle"; // or due, running, again
+let next = 0;
 function soon() {
-  if (due) return;
-  due = setTimeout(() => {
-    due = 0;
-    refresh().then(() => { if (!source || source.readyState === EventSource.OPEN) lost.hidden = true; },
-      () => { lost.hidden = false; });
-  }, 400);
+  if (state === "running") state = "again";
+  if (state !== "idle") return;
+  state = "due";
+  setTimeout(run, Math.max(400, next - performance.now()));
+}
+async function run() {
+  state = "running";
+  const begun = performance.now();
+  try {
+    await refresh();
+    if (!source || source.readyState === EventSource.OPEN) lost.hidden = true;
+  } catch {
+    lost.hidden = false;
+  }
+  next = performance.now() + Math.min(15_000, 4 * (performance.now() - begun));
+  const again = state === "again";
+  state = "idle";
+  if (again) soon();
 }
 
 let source = null;
 function listen() {
   source = new EventSource(main.dataset.stream);
-  for (const event of ["connector", "ticket", "incident", "command", "reload"]) source.addEventListener(event, soon);
+  for (const event of [...EVENTS, "reload"]) source.addEventListener(event, soon);
   source.onopen = () => { if (!lost.hidden) soon(); };
   source.onerror = () => {
     lost.hidden = false;

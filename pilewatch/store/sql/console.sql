@@ -189,10 +189,14 @@ SELECT s.code, s.name, s.address, s.latitude, s.longitude, g.name AS grid,
 FROM site s
 JOIN grid g ON g.id = s.grid_id
 LEFT JOIN (
-    SELECT site_id, count(*) AS ports,
-           count(*) FILTER (WHERE shown IN ('free', 'busy')) AS usable,
-           count(*) FILTER (WHERE shown = 'unknown') AS unknown
-    FROM port_now(%(now)s, %(stopping)s) GROUP BY site_id
+    SELECT site_id, sum(ports)::int AS ports,
+           coalesce(sum(ports) FILTER (WHERE shown IN ('free', 'busy')), 0)::int AS usable,
+           coalesce(sum(ports) FILTER (WHERE shown = 'unknown'), 0)::int AS unknown
+    FROM (
+        SELECT site_id, shown, count(*) AS ports FROM port_now(%(now)s, %(stopping)s)
+        GROUP BY site_id, shown
+    ) by_word
+    GROUP BY site_id
 ) p ON p.site_id = s.id
 LEFT JOIN (
     SELECT site_id, count(*) AS tickets, count(*) FILTER (WHERE severity = 1) AS danger

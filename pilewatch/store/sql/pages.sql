@@ -4,14 +4,19 @@
 SELECT timezone FROM area ORDER BY id LIMIT 1;
 
 -- name: site_list
-SELECT s.code, s.name, s.address, g.name AS grid, count(p.connector_id) AS ports,
-       count(*) FILTER (WHERE p.shown = 'free') AS free,
-       count(*) FILTER (WHERE p.shown = 'busy') AS busy,
-       count(*) FILTER (WHERE p.shown IN ('broken', 'reported', 'off')) AS broken,
-       count(*) FILTER (WHERE p.shown = 'unknown') AS unknown
+-- Counted by word first, so that each port is judged once.
+SELECT s.code, s.name, s.address, g.name AS grid, coalesce(sum(p.ports), 0)::int AS ports,
+       coalesce(sum(p.ports) FILTER (WHERE p.shown = 'free'), 0)::int AS free,
+       coalesce(sum(p.ports) FILTER (WHERE p.shown = 'busy'), 0)::int AS busy,
+       coalesce(sum(p.ports) FILTER (WHERE p.shown IN ('broken', 'reported', 'off')), 0)::int
+           AS broken,
+       coalesce(sum(p.ports) FILTER (WHERE p.shown = 'unknown'), 0)::int AS unknown
 FROM site s
 JOIN grid g ON g.id = s.grid_id
-LEFT JOIN port_now(%(now)s, %(stopping)s) p ON p.site_id = s.id
+LEFT JOIN (
+    SELECT site_id, shown, count(*) AS ports FROM port_now(%(now)s, %(stopping)s)
+    GROUP BY site_id, shown
+) p ON p.site_id = s.id
 GROUP BY s.id, g.id
 ORDER BY g.id, s.name LIMIT 500;
 
