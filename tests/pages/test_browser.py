@@ -108,6 +108,16 @@ def test_residents_pages_are_readable_on_a_small_phone(
         _readable(page)
 
 
+def test_the_larger_type_is_larger_and_fits(visits: Visits, world: World) -> None:
+    world.ticket("plug-broken", 1)
+    page = visits.open("/?size=larger", _PHONE)
+    for path in ("/", "/s/s", "/p/C0", "/report/C0", "/report/C0?port=2", "/r", "/login",
+                 "/report/C0?port=2&fault=over-temperature", "/p/nothing"):  # fmt: skip
+        page.goto(path)
+        _fits(page)
+        assert page.evaluate("document.querySelector('h1').getBoundingClientRect().height") > 44
+
+
 @pytest.mark.parametrize("viewport", [_PHONE, _DESKTOP])
 def test_an_operator_logs_in_finds_the_ticket_and_assigns_it(
     visits: Visits, world: World, viewport: dict[str, int]
