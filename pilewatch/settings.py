@@ -43,6 +43,7 @@ class Database(_Section):
     pool_size: int = Field(default=8, ge=1, le=200)
     timescale: Literal["auto", "require", "off"] = "auto"
     retention_days: int = Field(default=90, ge=1)
+    columnstore_days: int = Field(default=7, ge=1)
 
 
 class Mqtt(_Section):

@@ -44,6 +44,8 @@ _COMMANDS = 5000
 _TRIM_S = 6 * 3600.0
 _VERIFYING = 4
 _LEAVE_S = 10.0
+_OPEN_S = 60.0
+"""After a restart all chargers come at once and wait for the checks of their passwords."""
 
 
 class Admitted(NamedTuple):
@@ -105,6 +107,7 @@ class Gateway:
                 ocpp.port,
                 process_request=self._admit,
                 subprotocols=[Subprotocol(name) for name in PROTOCOLS],
+                open_timeout=_OPEN_S,
                 ping_interval=ocpp.ping_s,
                 ping_timeout=ocpp.ping_s,
                 close_timeout=5,
