@@ -16,7 +16,8 @@ from ingest.dialects.registry import Dialects
 from ingest.dialects.toml_lines import BadMapping
 from ingest.ebike import native
 from ingest.ebike.answers import answer
-from ingest.ebike.cabinet import Cabinet, hear, ports
+from ingest.ebike.cabinet import Cabinet, ports
+from ingest.ebike.hearing import hear
 from ingest.ocpp import frames
 from ingest.ocpp.eavesdrop import Reading
 from ingest.ocpp.frames import PROTOCOLS, BadFrame, Call
