@@ -74,3 +74,11 @@ def test_an_unanswered_start_that_comes_again_after_kill_9_is_the_same_transacti
         with _gateway(database, mosquitto.port) as here, pile(here.port) as p:
             assert p.call("StartTransaction", start)["transactionId"] == begun[0]["id"]
         wait_until(lambda: _session(database, begun[0]["id"]) is not None)
+
+
+def test_a_told_gateway_ends_however_full_its_loop_is(database: str, mosquitto: Mosquitto) -> None:
+    with _gateway(database, mosquitto.port) as here, pile(here.port) as p:
+        for _ in range(2000):  # answers come back while it stops
+            p.socket.send('[2,"1","Heartbeat",{}]')
+        here.child.terminate()
+        assert here.child.wait(30) == 0
