@@ -197,6 +197,8 @@ def act(
 
     Raises `NotFound`, `tickets.Refused` or `VersionConflict`; then nothing has changed.
     """
+    if isinstance(action, Merge) and action.into < ticket_id:
+        get_ticket(db, action.into)  # the older one first: merges into each other do not wait
     ticket = get_ticket(db, ticket_id)
     if expected_version is not None and expected_version != ticket.version:
         raise VersionConflict(ticket.version, state=ticket.state)
