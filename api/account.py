@@ -133,7 +133,7 @@ def change_password(body: models.PasswordChange, request: Request, ask: Ask) -> 
     id = _me(ask)
     try:
         right = people.is_password(
-            ask.db, id, body.old, address=address_of(request, ask), now=ask.now
+            ask.db, id, body.old, address=address_of(request, ask.context), now=ask.now
         )
     except TooManyAttempts as error:
         raise Problem(
