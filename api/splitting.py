@@ -83,7 +83,8 @@ class NoteRequest(BaseModel):
 
 
 class OrderAnswer(BaseModel):
-    """One side's part of a ticket, and what it is about. `late` is by now, or when settled."""
+    """One side's part of a ticket, and what it is about. `late` is by now, or when settled;
+    `escalation_level` is the last step of the policy that was told of it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -97,6 +98,7 @@ class OrderAnswer(BaseModel):
                     "task": "测进线电压，恢复供电",
                     "deadline_at": "2026-05-02T08:00:00Z",
                     "late": False,
+                    "escalation_level": 0,
                     "state": "open",
                     "opened_at": "2026-05-01T08:00:00Z",
                     "accepted_at": None,
@@ -127,6 +129,7 @@ class OrderAnswer(BaseModel):
     task: str
     deadline_at: datetime
     late: bool
+    escalation_level: int
     state: str
     opened_at: datetime
     accepted_at: datetime | None

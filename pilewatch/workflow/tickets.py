@@ -245,12 +245,14 @@ class Resume:
 
 @dataclass(frozen=True)
 class Escalate:
-    """A promise is in danger, or broken: the next one up is told."""
+    """A promise is in danger, or broken; or a work order (`order`) is overdue: the next one up is
+    told."""
 
-    promise: Promise
+    promise: Promise | Literal["order"]
     level: int
     to: str
     due_at: datetime
+    order: int | None = None
 
 
 Action = (
@@ -460,11 +462,12 @@ def _step(  # noqa: PLR0912, PLR0915 - one case for each action, in one place
             changes = {"paused_at": now, "pause_reason": reason}
         case Resume():
             state, entry = to(ticket.state, "resumed")
-        case Escalate(promise, level, whom, at):
+        case Escalate(promise, level, whom, at, order):
             state, entry = to(ticket.state, "escalated")
             told = {"promise": promise, "level": level, "to": whom, "due_at": at.isoformat()}
-            entry = replace(entry, data={**told, "round": ticket.reopened})
-            changes = {f"{promise}_level": level}
+            its = {} if order is None else {"order": order}
+            entry = replace(entry, data={**told, "round": ticket.reopened, **its})
+            changes = {f"{promise}_level": level} if order is None else {}
     return replace(ticket, state=state, **changes), entry
 
 
