@@ -24,17 +24,21 @@ from api import (
     document,
     explain,
     history,
+    incidents,
+    inspections,
     live,
     matters,
     meetings,
-    models,
+    operation,
     persons,
     planning,
     policies,
     problems,
     reporting,
-    routes,
+    residents,
     splitting,
+    state,
+    tickets,
     uptime,
     webhooks,
 )
@@ -100,7 +104,9 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.add_middleware(Paced, settings=settings.api)
     app.add_middleware(Measured, metrics=metrics)
     routers = (
-        *(routes.router, routes.orders, history.router, live.router),
+        *(state.router, incidents.router, tickets.router, tickets.orders),
+        *(residents.router, residents.orders, inspections.orders, operation.router),
+        *(history.router, live.router),
         *(explain.router, deliveries.router, alertmanager.orders),
         *(planning.router, planning.orders),
         *(uptime.router, uptime.orders),
@@ -123,7 +129,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         "/healthz",
         tags=["operation"],
         summary="The process lives",
-        response_model=models.HealthAnswer,
+        response_model=operation.HealthAnswer,
     )
     async def healthz() -> dict[str, str]:
         """Asks nobody."""
@@ -133,7 +139,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         "/readyz",
         tags=["operation"],
         summary="The database is reached and of this version",
-        response_model=models.HealthAnswer,
+        response_model=operation.HealthAnswer,
         responses=problems.documented([503]),
     )
     def readyz() -> Any:

@@ -3,12 +3,11 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Query, Response
 
 from api import meetings_models as shapes
 from api import problems
-from api.context import Ask, Asked, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked
 from api.meetings import (
     FAST_CLOCK,
     SQL,
@@ -28,6 +27,7 @@ from api.models import Listed
 from api.problems import Problem
 from api.reporting import place_of
 from api.rights import demand
+from api.routers import ordering, reading
 from pilewatch.workflow.matters import (
     Answer,
     Correct,
@@ -42,14 +42,7 @@ from pilewatch.workflow.matters import (
 from pilewatch.workflow.meetings import Place, move_matter, raise_matter
 from pilewatch.workflow.receipts import in_groups, spoken_receipt
 
-router = APIRouter(prefix="/api/v1", tags=["meetings"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["meetings"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("meetings"), ordering("meetings")
 
 
 @router.get(

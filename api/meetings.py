@@ -10,17 +10,17 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import Depends, Header, Path, Query, Response
 
 from api import meetings_models as shapes
 from api import problems
-from api.context import Ask, Asked, Word, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked, Word
 from api.models import Listed
 from api.pages.words import Speech
 from api.papers import meeting as papers
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import ordering, reading
 from pilewatch.store import queries
 from pilewatch.workflow.matters import Refused
 from pilewatch.workflow.meetings import (
@@ -32,14 +32,7 @@ from pilewatch.workflow.meetings import (
     enter_meeting,
 )
 
-router = APIRouter(prefix="/api/v1", tags=["meetings"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["meetings"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("meetings"), ordering("meetings")
 SQL = queries.load("meetings")
 FAST_CLOCK = timedelta(minutes=10)
 """How far a phone's clock may be ahead."""

@@ -4,26 +4,19 @@ import secrets
 from typing import Annotated, Any
 
 import psycopg
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import Header, Path, Query, Request, Response
 
 from api import people, problems, second_factor
 from api import people_models as models
-from api.context import Ask, Asked, Paged, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked, Paged
 from api.models import Big, Listed
 from api.people import Reach
 from api.problems import Problem
 from api.rights import demand, own_areas
+from api.routers import ordering, reading
 from pilewatch.store import queries
 
-router = APIRouter(prefix="/api/v1", tags=["people"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["people"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("people"), ordering("people")
 _SQL = queries.load("people")
 Id = Annotated[int, Path(ge=1, le=Big, description="The person's number")]
 KeyId = Annotated[int, Path(ge=1, le=Big, description="The key's number")]

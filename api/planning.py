@@ -2,26 +2,20 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from api import models, problems
-from api.context import Ask, Asked, IfMatch, Paged, check_match, etag_of, guard_cache
-from api.idempotency import OnceRoute, once
+from api import planning_models as shapes
+from api.context import Ask, Asked, IfMatch, Paged, check_match, etag_of
 from api.models import Listed
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import ordering, reading
 from pilewatch.store import queries
 from pilewatch.workflow.downtime import Window, cancel_downtime, change_downtime, enter_downtime
 from pilewatch.workflow.silences import Matcher, change_silence, end_silence, enter_silence
 
-router = APIRouter(prefix="/api/v1", tags=["planning"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["planning"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("planning"), ordering("planning")
 _SQL = queries.load("planning")
 _COUNTED = ("incidents", "held", "active")
 Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
@@ -33,7 +27,7 @@ Current = Annotated[bool, Query(description="Only what is not over")]
 
 @router.get(
     "/downtimes",
-    response_model=Listed[models.DowntimeAnswer],
+    response_model=Listed[shapes.DowntimeAnswer],
     summary="Planned downtime",
     **problems.for_staff(),
 )
@@ -46,7 +40,7 @@ def downtimes(ask: Ask, page: Paged, current: Current = False) -> Any:
 
 @router.get(
     "/downtimes/{id}",
-    response_model=models.DowntimeAnswer,
+    response_model=shapes.DowntimeAnswer,
     summary="One planned downtime",
     **problems.for_staff(404),
 )
@@ -61,11 +55,11 @@ def downtime(id: Id, response: Response, ask: Ask) -> Any:
 @orders.post(
     "/downtimes",
     status_code=201,
-    response_model=models.DowntimeAnswer,
+    response_model=shapes.DowntimeAnswer,
     summary="Plan a downtime",
     **problems.for_staff(),
 )
-def plan(body: models.DowntimeRequest, ask: Ask) -> Any:
+def plan(body: shapes.DowntimeRequest, ask: Ask) -> Any:
     """Also afterwards: incidents that began within it are explained, and their tickets rejected
     where nobody has taken them on. Danger to people is never planned."""
     demand(ask.caller, "plan")
@@ -93,11 +87,11 @@ def plan(body: models.DowntimeRequest, ask: Ask) -> Any:
 
 @router.patch(
     "/downtimes/{id}",
-    response_model=models.DowntimeAnswer,
+    response_model=shapes.DowntimeAnswer,
     summary="Change a planned downtime",
     **problems.for_staff(404, 412),
 )
-def replan(id: Id, body: models.DowntimeChange, ask: Ask, if_match: IfMatch = None) -> Any:
+def replan(id: Id, body: shapes.DowntimeChange, ask: Ask, if_match: IfMatch = None) -> Any:
     """Another end, reason or document."""
     demand(ask.caller, "plan")
     with ask.all_or_nothing():
@@ -120,7 +114,7 @@ def replan(id: Id, body: models.DowntimeChange, ask: Ask, if_match: IfMatch = No
 
 @router.delete(
     "/downtimes/{id}",
-    response_model=models.DowntimeAnswer,
+    response_model=shapes.DowntimeAnswer,
     summary="Cancel a planned downtime",
     **problems.for_staff(404, 412),
 )
@@ -162,7 +156,7 @@ def _own(ask: Asked, kind: str | None, id: int | None) -> None:
 
 @router.get(
     "/silences",
-    response_model=Listed[models.SilenceAnswer],
+    response_model=Listed[shapes.SilenceAnswer],
     summary="Silences",
     **problems.for_staff(),
 )
@@ -175,7 +169,7 @@ def silences(ask: Ask, page: Paged, current: Current = False) -> Any:
 
 @router.get(
     "/silences/{id}",
-    response_model=models.SilenceAnswer,
+    response_model=shapes.SilenceAnswer,
     summary="One silence",
     **problems.for_staff(404),
 )
@@ -190,11 +184,11 @@ def silence(id: Id, response: Response, ask: Ask) -> Any:
 @orders.post(
     "/silences",
     status_code=201,
-    response_model=models.SilenceAnswer,
+    response_model=shapes.SilenceAnswer,
     summary="Silence what is known",
     **problems.for_staff(),
 )
-def hush(body: models.SilenceRequest, ask: Ask) -> Any:
+def hush(body: shapes.SilenceRequest, ask: Ask) -> Any:
     """From now on: tickets are made as ever, notifications wait for the end."""
     demand(ask.caller, "silence")
     with ask.all_or_nothing():
@@ -214,11 +208,11 @@ def hush(body: models.SilenceRequest, ask: Ask) -> Any:
 
 @router.patch(
     "/silences/{id}",
-    response_model=models.SilenceAnswer,
+    response_model=shapes.SilenceAnswer,
     summary="Change a silence",
     **problems.for_staff(404, 412),
 )
-def rehush(id: Id, body: models.SilenceChange, ask: Ask, if_match: IfMatch = None) -> Any:
+def rehush(id: Id, body: shapes.SilenceChange, ask: Ask, if_match: IfMatch = None) -> Any:
     """Another end or reason; what is held back follows."""
     demand(ask.caller, "silence")
     with ask.all_or_nothing():
@@ -239,7 +233,7 @@ def rehush(id: Id, body: models.SilenceChange, ask: Ask, if_match: IfMatch = Non
 
 @router.delete(
     "/silences/{id}",
-    response_model=models.SilenceAnswer,
+    response_model=shapes.SilenceAnswer,
     summary="End a silence",
     **problems.for_staff(404, 412),
 )

@@ -3,29 +3,21 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import models, problems, ticketing
-from api.context import Ask, Asked, Paged, guard_cache
-from api.idempotency import OnceRoute, once
-from api.models import Listed
+from api.context import Ask, Asked, IfMatch, Paged, seen_version
+from api.models import Id, Listed
 from api.problems import Problem
 from api.rights import RIGHTS, demand, scope
-from api.routes import Id, IfMatch, seen_version
+from api.routers import ordering, reading
 from pilewatch.repaircodes import Duty
 from pilewatch.store import queries
 from pilewatch.workflow.desk import Actor
 from pilewatch.workflow.orders import OrderState, Part, Step, possible, split_ticket, step_order
 
-router = APIRouter(prefix="/api/v1", tags=["tickets"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["tickets"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("tickets"), ordering("tickets")
 _SQL = queries.load("orders")
 StepWord = Annotated[Step, Path(description="What to do with it")]
 _OWN: frozenset[Step] = frozenset({"accept", "finish"})

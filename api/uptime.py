@@ -4,15 +4,15 @@ import csv
 import io
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import Depends, Header, Path, Query, Response
 
 from api import models, problems
 from api import uptime_models as answers
-from api.context import Ask, Asked, Page, Paged, Word, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked, Page, Paged, Word
 from api.models import Listed
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import ordering, reading
 from pilewatch.store import queries
 from pilewatch.uptime.analysis import Group, analyse
 from pilewatch.uptime.building import built_until
@@ -29,14 +29,7 @@ from pilewatch.uptime.periods import Length, Period, moment, period
 from pilewatch.uptime.publishing import history, known_tallies
 from pilewatch.uptime.reading import Level, Place, Row, layers_of, places, sums
 
-router = APIRouter(prefix="/api/v1", tags=["uptime"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["uptime"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("uptime"), ordering("uptime")
 _SQL = queries.load("uptime")
 _PLANNING = queries.load("planning")
 Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]

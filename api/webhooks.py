@@ -5,25 +5,18 @@ import secrets
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from api import models, problems
-from api.context import Ask, Asked, IfMatch, Paged, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked, IfMatch, Paged
 from api.models import Listed, Moment
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import ordering, reading
 from pilewatch.store import queries
 
-router = APIRouter(prefix="/api/v1", tags=["webhooks"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["webhooks"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("webhooks"), ordering("webhooks")
 _SQL = queries.load("webhooks")
 Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
 

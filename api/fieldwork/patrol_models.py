@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from api.models import Code, Moment, Text, _example, _Request
+from api.models import Body, Code, Moment, Text, example
 from pilewatch.checklist import Purpose
 from pilewatch.workflow.patrols import Kind, Route, Scope
 
@@ -14,10 +14,10 @@ Days = Annotated[int, Field(ge=1, le=366)]
 Order = Annotated[list[Code], Field(max_length=10_000)]
 
 
-class PlanRequest(_Request):
+class PlanRequest(Body):
     """A patrol with its interval, or a survey: one round over all piles of its scope."""
 
-    model_config = _example(
+    model_config = example(
         name="万和一区巡查",
         kind="patrol",
         purpose="patrol",
@@ -42,10 +42,10 @@ class PlanRequest(_Request):
     first_due_at: Moment = Field(description="For piles that were never inspected")
 
 
-class PlanChange(_Request):
+class PlanChange(Body):
     """What is to be another one, for the rounds to come; what is left out stays."""
 
-    model_config = _example(interval_days=60, worker="chen")
+    model_config = example(interval_days=60, worker="chen")
 
     name: Annotated[Text, Field(max_length=100)] | None = None
     interval_days: Days | None = None
@@ -58,7 +58,7 @@ class PlanChange(_Request):
 class PlanAnswer(BaseModel):
     """A plan; its version is its ETag."""
 
-    model_config = _example(
+    model_config = example(
         id=3,
         name="万和一区巡查",
         kind="patrol",
@@ -93,10 +93,10 @@ class PlanAnswer(BaseModel):
     version: int
 
 
-class RoundChange(_Request):
+class RoundChange(Body):
     """To whom an open round is given; None: whoever works in the grid."""
 
-    model_config = _example(worker="chen")
+    model_config = example(worker="chen")
 
     worker: Code | None = Field(examples=["chen"])
 
@@ -107,7 +107,7 @@ class RoundAnswer(BaseModel):
     `done` of its `stops` were inspected, `late` of these after it was due.
     """
 
-    model_config = _example(
+    model_config = example(
         id=12,
         plan=3,
         name="万和一区巡查",
@@ -176,7 +176,7 @@ _STOP: dict[str, Any] = {
 class StopAnswer(BaseModel):
     """A pile of a round in the order of the way, and its inspection once there is one."""
 
-    model_config = _example(**_STOP)
+    model_config = example(**_STOP)
 
     place: int
     charger: str
@@ -201,7 +201,7 @@ class StopAnswer(BaseModel):
 class IntervalAnswer(BaseModel):
     """How often a pile is inspected, instead of how often at most, and why."""
 
-    model_config = _example(
+    model_config = example(
         charger="WH-E01",
         site="wanhe-1a",
         purpose="patrol",
@@ -227,10 +227,10 @@ class IntervalAnswer(BaseModel):
     text: str
 
 
-class HarshDayRequest(_Request):
+class HarshDayRequest(Body):
     """A day on which the weather wore on the piles of an area."""
 
-    model_config = _example(area="wanhe", day="2026-07-12", kind="storm")
+    model_config = example(area="wanhe", day="2026-07-12", kind="storm")
 
     area: Code = Field(examples=["wanhe"])
     day: date
@@ -240,7 +240,7 @@ class HarshDayRequest(_Request):
 class HarshDayAnswer(BaseModel):
     """A harsh day of an area."""
 
-    model_config = _example(area="wanhe", day="2026-07-12", kind="storm")
+    model_config = example(area="wanhe", day="2026-07-12", kind="storm")
 
     area: str
     day: date
@@ -250,7 +250,7 @@ class HarshDayAnswer(BaseModel):
 class ChecklistAnswer(BaseModel):
     """One version of a checklist; inspections name its id. `area` None: it ships."""
 
-    model_config = _example(
+    model_config = example(
         id=2,
         code="patrol-ebike",
         number=1,
@@ -308,7 +308,7 @@ class TasksAnswer(BaseModel):
     `more`: not all rounds are here; finish some and ask again. `texts` are phrases by language.
     """
 
-    model_config = _example(
+    model_config = example(
         rounds=[
             {
                 **RoundAnswer.model_json_schema()["examples"][0],
@@ -343,11 +343,11 @@ class TasksAnswer(BaseModel):
     texts: dict[str, dict[str, str]]
 
 
-class SyncRequest(_Request):
+class SyncRequest(Body):
     """Inspections of an offline day, in any order. Each is judged by itself: see the example for
     its fields, and docs/patrols.md for the rules."""
 
-    model_config = _example(
+    model_config = example(
         inspections=[
             {
                 "id": "0b9c7c5e-52c5-4e4f-8f0e-6a2f0d3f7f11",
@@ -393,7 +393,7 @@ class SyncResult(BaseModel):
 class SyncAnswer(BaseModel):
     """One result for each inspection, in the order they were sent."""
 
-    model_config = _example(
+    model_config = example(
         results=[
             {
                 "id": "0b9c7c5e-52c5-4e4f-8f0e-6a2f0d3f7f11",
@@ -418,7 +418,7 @@ class SyncAnswer(BaseModel):
 class VisitAnswer(BaseModel):
     """A kept inspection. `conflicts`: so many others came under its id and were kept beside."""
 
-    model_config = _example(
+    model_config = example(
         id="0b9c7c5e-52c5-4e4f-8f0e-6a2f0d3f7f11",
         charger="WH-E01",
         worker="chen",

@@ -4,16 +4,16 @@ from datetime import timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import Header, Path, Query, Request, Response
 
 from api import problems
-from api.context import Ask, Asked, Paged, Word, guard_cache, tag
+from api.context import Ask, Asked, Paged, Word, tag
 from api.fieldwork import patrol_models as shapes
 from api.fieldwork.words import LANGUAGES, interval_text, phrases
-from api.idempotency import OnceRoute, once
 from api.models import Listed
 from api.problems import REFUSALS, Problem
 from api.rights import demand, scope
+from api.routers import ordering, reading
 from pilewatch.checklist import Purpose
 from pilewatch.store import queries
 from pilewatch.workflow.desk import NotFound
@@ -29,14 +29,7 @@ from pilewatch.workflow.patrols import (
 )
 from pilewatch.workflow.visits import BadVisit, Visit, Worker, hold_rounds, read_visit, take_visit
 
-router = APIRouter(prefix="/api/v1", tags=["patrols"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["patrols"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("patrols"), ordering("patrols")
 _SQL = queries.load("patrols")
 _PLANNING = queries.load("planning")
 _ALL = 2**63 - 1

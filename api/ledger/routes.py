@@ -10,23 +10,24 @@ from typing import IO, Annotated, Any, Literal
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 from starlette.background import BackgroundTask
 
 from api import models, problems
-from api.context import Ask, Asked, Word, guard_cache
+from api.context import Ask, Asked, Word
 from api.ledger.report import BadMonth, figures_of, make_pdf, read_month
 from api.ledger.words import Language, Words, kind_names
 from api.models import Listed
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import reading
 from pilewatch.workflow.figures import Figures
 from pilewatch.workflow.ledger import BadSearch, Mark, Wanted, all_lines, lines
 from pilewatch.workflow.tickets import TicketState
 
-router = APIRouter(prefix="/api/v1", tags=["ledger"], dependencies=[Depends(guard_cache)])
+router = reading("ledger")
 _MOST = 20_000
 """Lines of one sheet: more are asked for in pieces."""
 _XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
