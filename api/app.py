@@ -22,6 +22,7 @@ from api import (
     costs,
     deliveries,
     document,
+    exclusions,
     explain,
     history,
     incidents,
@@ -44,7 +45,7 @@ from api import (
 )
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
-from api.fieldwork import patrols, photos, posters
+from api.fieldwork import intervals, patrols, photos, posters, workday
 from api.ledger import routes as ledger
 from api.metrics import Measured, Metrics
 from api.oidc import Organisation
@@ -109,11 +110,12 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         *(history.router, live.router),
         *(explain.router, deliveries.router, alertmanager.orders),
         *(planning.router, planning.orders),
-        *(uptime.router, uptime.orders),
+        *(uptime.router, exclusions.router, exclusions.orders),
         *(commands.router, commands.orders),
         *(reporting.router, reporting.orders),
         *(meetings.router, meetings.orders, matters.router, matters.orders),
-        *(patrols.router, patrols.orders, photos.router, posters.router, posters.orders),
+        *(patrols.router, patrols.orders, intervals.router, intervals.orders),
+        *(workday.router, workday.orders, photos.router, posters.router, posters.orders),
         *(bulk.orders, splitting.router, splitting.orders, costs.router, costs.orders),
         *(ledger.router, adoption.orders, policies.router, policies.orders),
         *(persons.router, persons.orders, account.router, account.orders, auditing.router),

@@ -7,19 +7,16 @@ from fastapi import Query, Response
 
 from api import meetings_models as shapes
 from api import problems
-from api.context import Ask, Asked
+from api.context import Ask, Asked, IfMatch, seen_version
 from api.meetings import (
     FAST_CLOCK,
     SQL,
     GridWord,
     Id,
-    IfMatch,
     Pieces,
     matter_rows,
     meeting_seen,
     plain,
-    record,
-    seen_version,
     tagged,
     transaction,
 )
@@ -113,7 +110,7 @@ def raise_(id: Id, body: shapes.MatterRequest, response: Response, ask: Ask) -> 
         if created:
             # The words of residents stay in the matter, where they can be corrected.
             said = body.model_dump(mode="json", exclude={"id", "text"}, exclude_none=True)
-            record(ask, "matter.raise", f"matter/{body.id}", None, said)
+            ask.record("matter.raise", f"matter/{body.id}", None, said)
         shown = _shown(_matter(ask, body.id, everyones=True))
         receipt = (
             in_groups(spoken_receipt(ask.db, "matter", body.id)) if about is not None else None
@@ -206,7 +203,7 @@ def _move(
         after = _matter(ask, id, everyones=True)
         keys = dict.fromkeys(("state", "owner_company_id", "owner_person_id", "version"))
         told = {"state": after["state"], "company": after["company"], "person": after["person"]}
-        record(ask, f"matter.{word}", f"matter/{id}", plain(before, keys), told)
+        ask.record(f"matter.{word}", f"matter/{id}", plain(before, keys), told)
         return tagged(response, _shown(after))
 
 

@@ -4,11 +4,11 @@ import secrets
 from typing import Annotated, Any
 
 import psycopg
-from fastapi import Header, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
 from api import people, problems, second_factor
 from api import people_models as models
-from api.context import Ask, Asked, Paged
+from api.context import Ask, Asked, IfMatch, Paged
 from api.models import Big, Listed
 from api.people import Reach
 from api.problems import Problem
@@ -20,7 +20,6 @@ router, orders = reading("people"), ordering("people")
 _SQL = queries.load("people")
 Id = Annotated[int, Path(ge=1, le=Big, description="The person's number")]
 KeyId = Annotated[int, Path(ge=1, le=Big, description="The key's number")]
-IfMatch = Annotated[str | None, Header(description="the person's ETag; 412 if it has changed")]
 _TOLD = ("role", "company", "grids", "areas", "active")
 """What the audit tells of a person; of name and address only that they changed."""
 

@@ -2,14 +2,15 @@
 
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Response
+from fastapi import Query, Response
 
 from api import models, problems
 from api import planning_models as shapes
 from api.context import Ask, Asked, IfMatch, Paged, check_match, etag_of
-from api.models import Listed
+from api.models import Id, Listed
+from api.ownership import demand_own
 from api.problems import Problem
-from api.rights import demand, scope
+from api.rights import demand
 from api.routers import ordering, reading
 from pilewatch.store import queries
 from pilewatch.workflow.downtime import Window, cancel_downtime, change_downtime, enter_downtime
@@ -18,7 +19,6 @@ from pilewatch.workflow.silences import Matcher, change_silence, end_silence, en
 router, orders = reading("planning"), ordering("planning")
 _SQL = queries.load("planning")
 _COUNTED = ("incidents", "held", "active")
-Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
 Current = Annotated[bool, Query(description="Only what is not over")]
 
 
@@ -69,7 +69,7 @@ def plan(body: shapes.DowntimeRequest, ask: Ask) -> Any:
         raise Problem(422, "connector: its number is needed with scope connector, and only there")
     with ask.all_or_nothing():
         scope_id = _scope(ask, body.scope, body.code, body.connector)
-        _own(ask, body.scope, scope_id)
+        demand_own(ask, body.scope, scope_id)
         window = Window(
             body.scope,
             scope_id,
@@ -137,18 +137,8 @@ def _scope(ask: Asked, kind: str, code: str, connector: int | None) -> int:
 
 def _own_downtime(ask: Asked, id: int) -> dict[str, Any]:
     row = _one(ask, "downtimes", id, "planned downtime")
-    _own(ask, row["scope"], row["scope_id"])
+    demand_own(ask, row["scope"], row["scope_id"])
     return row
-
-
-def _own(ask: Asked, kind: str | None, id: int | None) -> None:
-    """Raises `Problem` 403 where somebody reaches beyond the own sites."""
-    own = scope(ask.caller)
-    if own["company_id"] is None and own["grids"] is None:
-        return
-    values = {**own, "scope_kind": kind, "scope_id": id}
-    if kind is None or _rows(ask, "others_in_scope", **values)[0]["others"]:
-        raise Problem(403, "only for sites, gateways and chargers of your own")
 
 
 # --- silences
@@ -251,7 +241,7 @@ def unhush(id: Id, ask: Ask, if_match: IfMatch = None) -> Any:
 
 def _own_silence(ask: Asked, named: dict[str, Any]) -> None:
     found = [k for k in ("charger", "site") if named[f"{k}_id"] is not None]
-    _own(ask, found[0] if found else None, named[f"{found[0]}_id"] if found else None)
+    demand_own(ask, found[0] if found else None, named[f"{found[0]}_id"] if found else None)
 
 
 # --- shapes

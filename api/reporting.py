@@ -8,7 +8,7 @@ from api import models, problems
 from api import reporting_models as shapes
 from api.context import Ask, Asked, Paged, one
 from api.limits import count_word
-from api.models import Listed
+from api.models import Id, Listed, Token
 from api.problems import Problem
 from api.rights import demand, scope
 from api.routers import ordering, reading
@@ -28,11 +28,7 @@ from pilewatch.workflow.reports import Filed, Reviewed, file_report, review_repo
 
 router, orders = reading(), ordering()
 _SQL = queries.load("reports")
-Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
 Number = Annotated[int, Path(ge=1, le=9, description="The photo's number")]
-Token = Annotated[
-    str, Path(min_length=1, max_length=200, description="The secret of the receipt's link")
-]
 _WORDS = {"large": 413, "broken": 422, "many": 409}
 PICTURE_POLICY = "default-src 'none'; sandbox"
 """What a browser may do with a photo: show it."""

@@ -5,12 +5,12 @@ import secrets
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Request, Response
+from fastapi import Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from api import models, problems
-from api.context import Ask, Asked, IfMatch, Paged
-from api.models import Listed, Moment
+from api.context import Ask, Asked, IfMatch, Paged, one
+from api.models import Id, Listed, Moment
 from api.problems import Problem
 from api.rights import demand, scope
 from api.routers import ordering, reading
@@ -18,7 +18,6 @@ from pilewatch.store import queries
 
 router, orders = reading("webhooks"), ordering("webhooks")
 _SQL = queries.load("webhooks")
-Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
 
 
 def _outside(url: str) -> str:
@@ -155,7 +154,7 @@ class PartyAnswer(BaseModel):
 def webhooks(ask: Ask, page: Paged) -> Any:
     """Newest first; a company's operator sees the company's, an area's admin those of its sites."""
     demand(ask.caller, "webhooks")
-    rows = _rows(ask, "webhooks", id=None, before=page.before, limit=page.limit, **_own(ask))
+    rows = _rows(ask, "webhooks", id=None, before=page.before, limit=page.limit, **_narrowed(ask))
     return page.answer(rows, rows)
 
 
@@ -186,9 +185,14 @@ def subscribe(body: WebhookRequest, request: Request, response: Response, ask: A
     with ask.db.transaction():
         _check_sites(ask, body.sites)
         closed = ask.context.settings.sealing.seal().close(secret)
-        values = {**body.model_dump(), **_own(ask), "secret": closed, "person_id": ask.caller.id}
+        values = {
+            **body.model_dump(),
+            **_narrowed(ask),
+            "secret": closed,
+            "person_id": ask.caller.id,
+        }
         id = _rows(ask, "add_webhook", **values)[0]["id"]
-        _audit(ask, "webhook.enter", f"webhook/{id}", None, body.model_dump())
+        ask.record("webhook.enter", f"webhook/{id}", None, body.model_dump())
     return {**_show(ask, id, response), "secret": secret}
 
 
@@ -210,7 +214,7 @@ def change(
             _check_sites(ask, said["sites"])
         ask.db.execute(_SQL["change_webhook"], {**before, **said, "id": id})
         was = {name: before[name] for name in said}
-        _audit(ask, "webhook.change", f"webhook/{id}", was, said)
+        ask.record("webhook.change", f"webhook/{id}", was, said)
     return _show(ask, id, response)
 
 
@@ -226,7 +230,7 @@ def end(id: Id, ask: Ask, if_match: IfMatch = None) -> Any:
     with ask.db.transaction():
         before = _mine(ask, id, if_match)
         ask.db.execute(_SQL["end_webhook"], {"id": id, "now": ask.now})
-        _audit(ask, "webhook.end", f"webhook/{id}", None, None)
+        ask.record("webhook.end", f"webhook/{id}", None, None)
     return {**before, "active": False, "waiting": 0}
 
 
@@ -250,11 +254,11 @@ def replay(
     with ask.db.transaction():
         _mine(ask, id, None)
         told = _rows(ask, "replay_webhook", id=id, from_at=from_at)[0]
-        _audit(ask, "webhook.replay", f"webhook/{id}", None, {"from": from_at.isoformat()})
+        ask.record("webhook.replay", f"webhook/{id}", None, {"from": from_at.isoformat()})
     return told
 
 
-def _own(ask: Asked) -> dict[str, Any]:
+def _narrowed(ask: Asked) -> dict[str, Any]:
     narrowed = scope(ask.caller)
     return {key: narrowed[key] for key in ("company_id", "grids")}
 
@@ -262,22 +266,26 @@ def _own(ask: Asked) -> dict[str, Any]:
 def _mine(ask: Asked, id: int, if_match: str | None) -> dict[str, Any]:
     """The webhook, locked. Raises `Problem` 404 and 412."""
     _rows(ask, "lock_webhook", id=id)
-    row = _one(_rows(ask, "webhooks", id=id, before=models.Big, limit=1, **_own(ask)), id)
+    row = one(
+        _rows(ask, "webhooks", id=id, before=models.Big, limit=1, **_narrowed(ask)), f"webhook {id}"
+    )
     if if_match not in (None, "*", f'"{row["version"]}"'):
         raise Problem(412, "the webhook has been changed meanwhile", version=row["version"])
     return row
 
 
 def _show(ask: Asked, id: int, response: Response) -> dict[str, Any]:
-    row = _one(_rows(ask, "webhooks", id=id, before=models.Big, limit=1, **_own(ask)), id)
+    row = one(
+        _rows(ask, "webhooks", id=id, before=models.Big, limit=1, **_narrowed(ask)), f"webhook {id}"
+    )
     response.headers["ETag"] = f'"{row["version"]}"'
     return row
 
 
 def _check_sites(ask: Asked, sites: list[str]) -> None:
-    if not sites and _own(ask)["grids"] is not None:
+    if not sites and _narrowed(ask)["grids"] is not None:
         raise Problem(422, "sites: name those of your area")
-    unknown = _rows(ask, "unknown_sites", sites=sites, **_own(ask))
+    unknown = _rows(ask, "unknown_sites", sites=sites, **_narrowed(ask))
     if unknown:
         raise Problem(422, f"sites: there is no site {unknown[0]['code']}, or it is not yours")
 
@@ -323,8 +331,8 @@ def let_in(body: PartyRequest, request: Request, ask: Ask) -> Any:
             raise Problem(409, f"there is a party {body.name} already")
         id = made[0]["id"]
         said = {"name": body.name, "push_url": body.push_url}
-        _audit(ask, "ocpi-party.enter", f"ocpi-party/{id}", None, said)
-        row = _one(_rows(ask, "parties", id=id, before=models.Big, limit=1), id)
+        ask.record("ocpi-party.enter", f"ocpi-party/{id}", None, said)
+        row = one(_rows(ask, "parties", id=id, before=models.Big, limit=1), f"party {id}")
     return {**row, "token": token}
 
 
@@ -338,9 +346,9 @@ def let_out(id: Id, ask: Ask) -> Any:
     """Its token ends, and so do pushes."""
     _demand_all(ask)
     with ask.db.transaction():
-        row = _one(_rows(ask, "parties", id=id, before=models.Big, limit=1), id)
+        row = one(_rows(ask, "parties", id=id, before=models.Big, limit=1), f"party {id}")
         ask.db.execute(_SQL["end_party"], {"id": id, "now": ask.now})
-        _audit(ask, "ocpi-party.end", f"ocpi-party/{id}", None, None)
+        ask.record("ocpi-party.end", f"ocpi-party/{id}", None, None)
     return row
 
 
@@ -353,15 +361,3 @@ def _demand_all(ask: Asked) -> None:
 
 def _rows(ask: Asked, query: str, /, **values: Any) -> list[dict[str, Any]]:
     return ask.db.execute(_SQL[query], {"now": ask.now, **values}).fetchall()
-
-
-def _one(rows: list[dict[str, Any]], id: int) -> dict[str, Any]:
-    if not rows:
-        raise Problem(404, f"there is nothing of number {id}")
-    return rows[0]
-
-
-def _audit(
-    ask: Asked, action: str, about: str, before: dict[str, Any] | None, after: dict[str, Any] | None
-) -> None:
-    ask.record(action, about, before, after)
