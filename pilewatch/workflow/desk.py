@@ -29,6 +29,7 @@ from pilewatch.workflow.tickets import (
     Ticket,
     TicketState,
 )
+from pilewatch.workflow.transitions import apply, promised
 from pilewatch.workflow.warranty import covers
 
 _SQL = queries.load("workflow")
@@ -135,7 +136,7 @@ def _fresh(
     zone = ZoneInfo(area["timezone"])
     return Ticket(
         **{"id": 0, **place, **area, "subject_kind": subject.kind.value},
-        **tickets.promised(policy, severity, now, area["area"], zone),
+        **promised(policy, severity, now, area["area"], zone),
         state=TicketState.OPEN,
         code=code,
         family=fault.family,
@@ -206,7 +207,7 @@ def act(
         _check_merge(db, ticket, action)
     if isinstance(action, Reopen):
         _check_reopen(db, ticket)
-    changed, entry = tickets.apply(ticket, action, now, policy)
+    changed, entry = apply(ticket, action, now, policy)
     values = _values(changed, policy)
     db.execute(_SQL["update_ticket"], values)
     news = _news(ticket.id, values)

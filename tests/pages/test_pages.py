@@ -374,7 +374,8 @@ def _workflow_actions() -> list[str]:
     text = "".join(
         Path(f"{name}.py").read_text()
         for name in (
-            *("pilewatch/workflow/tickets", "pilewatch/workflow/desk", "alerts/engine"),
+            *("pilewatch/workflow/transitions", "pilewatch/workflow/desk"),
+            *("alerts/consequences",),
             *("pilewatch/workflow/reports", "pilewatch/workflow/inspections", "alerts/selfrepair"),
         )
     )
