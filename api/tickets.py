@@ -1,8 +1,10 @@
 """`/api/v1/tickets`: every step that people take with a ticket."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
+from fastapi.types import DecoratedCallable
 
 from api import problems, ticketing
 from api import ticket_models as models
@@ -36,6 +38,16 @@ from pilewatch.workflow.tickets import (
 )
 
 router, orders = reading("tickets"), ordering("tickets")
+
+
+def _step(path: str, summary: str) -> Callable[[DecoratedCallable], DecoratedCallable]:
+    """An order about one ticket, answered with the ticket as it is afterwards."""
+    return orders.post(
+        path,
+        response_model=models.TicketAnswer,
+        summary=summary,
+        **problems.for_staff(404, 409, 412),
+    )
 
 
 @router.get(
@@ -80,12 +92,7 @@ def ticket(id: Id, request: Request, response: Response, ask: Ask) -> Any:
     return _show(ask, id, response)
 
 
-@orders.post(
-    "/tickets/{id}/assign",
-    response_model=models.TicketAnswer,
-    summary="Assign",
-    **problems.for_staff(404, 409, 412),
-)
+@_step("/tickets/{id}/assign", "Assign")
 def assign(
     id: Id, body: models.AssignRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
@@ -94,34 +101,19 @@ def assign(
     return _do(ask, id, "assign", ticketing.assignment(ask, body), response, if_match)
 
 
-@orders.post(
-    "/tickets/{id}/accept",
-    response_model=models.TicketAnswer,
-    summary="Accept",
-    **problems.for_staff(404, 409, 412),
-)
+@_step("/tickets/{id}/accept", "Accept")
 def accept(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
     """Take it on."""
     return _do(ask, id, "accept", Accept(), response, if_match)
 
 
-@orders.post(
-    "/tickets/{id}/start",
-    response_model=models.TicketAnswer,
-    summary="Start the repair",
-    **problems.for_staff(404, 409, 412),
-)
+@_step("/tickets/{id}/start", "Start the repair")
 def start(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
     """Work begins."""
     return _do(ask, id, "start", Start(), response, if_match)
 
 
-@orders.post(
-    "/tickets/{id}/claim",
-    response_model=models.TicketAnswer,
-    summary="Claim the repair",
-    **problems.for_staff(404, 409, 412),
-)
+@_step("/tickets/{id}/claim", "Claim the repair")
 def claim(
     id: Id, body: models.ClaimRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
@@ -129,12 +121,7 @@ def claim(
     return _do(ask, id, "claim", ticketing.claim(body), response, if_match)
 
 
-@orders.post(
-    "/tickets/{id}/reject",
-    response_model=models.TicketAnswer,
-    summary="Reject with a reason",
-    **problems.for_staff(404, 409, 412),
-)
+@_step("/tickets/{id}/reject", "Reject with a reason")
 def reject(
     id: Id, body: models.ReasonRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
@@ -142,12 +129,7 @@ def reject(
     return _do(ask, id, "reject", Reject(body.reason), response, if_match)
 
 
-@orders.post(
-    "/tickets/{id}/reopen",
-    response_model=models.TicketAnswer,
-    summary="Reopen with a reason",
-    **problems.for_staff(404, 409, 412),
-)
+@_step("/tickets/{id}/reopen", "Reopen with a reason")
 def reopen(
     id: Id, body: models.ReasonRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
@@ -155,12 +137,7 @@ def reopen(
     return _do(ask, id, "reopen", Reopen(body.reason), response, if_match)
 
 
-@orders.post(
-    "/tickets/{id}/merge",
-    response_model=models.TicketAnswer,
-    summary="Merge into another",
-    **problems.for_staff(404, 409, 412),
-)
+@_step("/tickets/{id}/merge", "Merge into another")
 def merge(
     id: Id, body: models.MergeRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
@@ -168,12 +145,7 @@ def merge(
     return _do(ask, id, "merge", Merge(body.into), response, if_match)
 
 
-@orders.post(
-    "/tickets/{id}/comments",
-    response_model=models.TicketAnswer,
-    summary="Comment",
-    **problems.for_staff(404, 409, 412),
-)
+@_step("/tickets/{id}/comments", "Comment")
 def comment(
     id: Id, body: models.CommentRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
@@ -181,12 +153,7 @@ def comment(
     return _do(ask, id, "comment", ticketing.comment(body), response, if_match)
 
 
-@orders.post(
-    "/tickets/{id}/pause",
-    response_model=models.TicketAnswer,
-    summary="Stop the clock with a reason",
-    **problems.for_staff(404, 409, 412),
-)
+@_step("/tickets/{id}/pause", "Stop the clock with a reason")
 def pause(
     id: Id, body: models.PauseRequest, response: Response, ask: Ask, if_match: IfMatch = None
 ) -> Any:
@@ -194,12 +161,7 @@ def pause(
     return _do(ask, id, "pause", Pause(body.reason, body.note), response, if_match)
 
 
-@orders.post(
-    "/tickets/{id}/resume",
-    response_model=models.TicketAnswer,
-    summary="Let the clock run again",
-    **problems.for_staff(404, 409, 412),
-)
+@_step("/tickets/{id}/resume", "Let the clock run again")
 def resume(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
     """Deadlines that were still to come move by the pause; the timeline tells old and new."""
     return _do(ask, id, "resume", Resume(), response, if_match)

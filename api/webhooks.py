@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from api import models, problems
 from api.context import Ask, Asked, IfMatch, Paged, one
-from api.models import Id, Listed, Moment
+from api.models import Body, Id, Listed, Moment, example
 from api.problems import Problem
 from api.rights import demand, scope
 from api.routers import ordering, reading
@@ -35,14 +35,10 @@ Topic = Annotated[str, StringConstraints(pattern=r"^(ticket|incident)\.(\*|[a-z-
 """`ticket.*`, `incident.*`, or one of theirs as `ticket.opened`."""
 
 
-def _example(**values: Any) -> ConfigDict:
-    return ConfigDict(extra="forbid", json_schema_extra={"examples": [values]})
-
-
-class WebhookRequest(BaseModel):
+class WebhookRequest(Body):
     """Where to POST what. Without sites: all that the asker may see."""
 
-    model_config = _example(
+    model_config = example(
         url="https://city.example/pilewatch", topics=["ticket.*"], sites=["wanhe-1a"]
     )
 
@@ -51,11 +47,11 @@ class WebhookRequest(BaseModel):
     sites: list[models.Code] = Field([], max_length=200)
 
 
-class WebhookChange(BaseModel):
+class WebhookChange(Body):
     """What is to be another one; what is left out stays. While it is not `active`, messages
     wait."""
 
-    model_config = _example(active=False)
+    model_config = example(active=False)
 
     url: Url | None = None
     topics: list[Topic] | None = Field(None, min_length=1, max_length=20)
@@ -67,7 +63,7 @@ class WebhookAnswer(BaseModel):
     """A subscription; `secret` signs what is sent, and is told once, by POST. `waiting` and `dead`
     are messages under way and given up."""
 
-    model_config = _example(
+    model_config = example(
         id=3,
         url="https://city.example/pilewatch",
         topics=["ticket.*"],
@@ -99,16 +95,16 @@ class WebhookAnswer(BaseModel):
 class ReplayAnswer(BaseModel):
     """So many messages are sent again."""
 
-    model_config = _example(messages=12)
+    model_config = example(messages=12)
 
     messages: int
 
 
-class PartyRequest(BaseModel):
+class PartyRequest(Body):
     """A party that reads our locations by OCPI. `push_url` is its receiver interface up to and
     with `…/locations`, `push_token` what it wants to be shown there; both or none."""
 
-    model_config = _example(
+    model_config = example(
         name="roaming-hub",
         push_url="https://hub.example/ocpi/emsp/2.2.1/locations",
         push_token="t0ken",  # noqa: S106
@@ -123,7 +119,7 @@ class PartyAnswer(BaseModel):
     """A party; `token` is what it has to show, told once, by POST. Once it has registered by
     OCPI's credentials, `roles` are what it says of itself."""
 
-    model_config = _example(
+    model_config = example(
         id=1,
         name="roaming-hub",
         push_url="https://hub.example/ocpi/emsp/2.2.1/locations",
