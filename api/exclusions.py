@@ -6,7 +6,7 @@ from fastapi import Response
 
 from api import problems
 from api import uptime_models as answers
-from api.context import Ask, Asked, IfMatch, Paged
+from api.context import Ask, Asked, IfMatch, Paged, check_match, etag_of, one
 from api.models import Big, Id, Listed, PathCode
 from api.ownership import demand_own
 from api.problems import Problem
@@ -128,24 +128,32 @@ def withdraw(id: Id, ask: Ask, response: Response, if_match: IfMatch = None) -> 
     summary="A site's opening hours",
     **problems.for_staff(404),
 )
-def hours(code: PathCode, ask: Ask) -> Any:
-    """By which NEVI and the UK's figure measure."""
+def hours(code: PathCode, response: Response, ask: Ask) -> Any:
+    """By which NEVI and the UK's figure measure; the ETag is for If-Match."""
     demand(ask.caller, "read")
-    return _site(ask, code)
+    return _site(ask, code, response)
 
 
 @router.put(
     "/sites/{code}/hours",
     response_model=answers.HoursAnswer,
     summary="Set a site's opening hours",
-    **problems.for_staff(404),
+    **problems.for_staff(404, 412),
 )
-def set_hours(code: PathCode, body: answers.HoursRequest, ask: Ask) -> Any:
+def set_hours(
+    code: PathCode,
+    body: answers.HoursRequest,
+    response: Response,
+    ask: Ask,
+    if_match: IfMatch = None,
+) -> Any:
     """From a day on, until the next ones begin; those of the same day are replaced. Published
     figures that they touch get a new version."""
     demand(ask.caller, "exclude")
     with ask.all_or_nothing():
-        before = _site(ask, code)
+        _rows(ask, "lock_site", site=code)
+        before = _site(ask, code, response)
+        check_match(if_match, response.headers["ETag"])
         week = {str(day): pieces for day, pieces in body.week.items()}
         set_opening_hours(ask.db, before["id"], code, body.from_on, week)
         was = [h for h in before["hours"] if h["from_on"] == str(body.from_on)]
@@ -153,7 +161,7 @@ def set_hours(code: PathCode, body: answers.HoursRequest, ask: Ask) -> Any:
         ask.record("hours.set", about,
             was[0] if was else None, body.model_dump(mode="json"),
         )  # fmt: skip
-        return _site(ask, code)
+        return _site(ask, code, response)
 
 
 # --- shapes
@@ -168,11 +176,9 @@ def _seen(ask: Asked, id: int) -> list[dict[str, Any]]:
 
 
 def _shown(ask: Asked, id: int, response: Response) -> dict[str, Any]:
-    rows = _seen(ask, id)
-    if not rows:
-        raise Problem(404, f"there is no exclusion {id}")
-    response.headers["ETag"] = f'"{rows[0]["version"]}"'
-    return rows[0]
+    row = one(_seen(ask, id), f"exclusion {id}")
+    response.headers["ETag"] = f'"{row["version"]}"'
+    return row
 
 
 def _locked(ask: Asked, id: int, if_match: str | None) -> dict[str, Any]:
@@ -188,8 +194,7 @@ def _locked(ask: Asked, id: int, if_match: str | None) -> dict[str, Any]:
     return row
 
 
-def _site(ask: Asked, code: str) -> dict[str, Any]:
-    rows = _rows(ask, "site_with_hours", site=code, **scope(ask.caller))
-    if not rows:
-        raise Problem(404, f"there is no site {code}")
-    return rows[0]
+def _site(ask: Asked, code: str, response: Response) -> dict[str, Any]:
+    found = one(_rows(ask, "site_with_hours", site=code, **scope(ask.caller)), f"site {code}")
+    response.headers["ETag"] = etag_of(found["hours"])
+    return found

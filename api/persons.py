@@ -131,12 +131,12 @@ def change(
     "/persons/{id}",
     response_model=models.PersonAnswer,
     summary="Shut a person out",
-    **problems.for_staff(404),
+    **problems.for_staff(404, 412),
 )
-def shut_out(id: Id, response: Response, ask: Ask) -> Any:
+def shut_out(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
     """Nothing opens for them from now on; kept, because the audit names them. `active` lets them
     in again."""
-    return change(id, models.PersonChange(active=False), response, ask)
+    return change(id, models.PersonChange(active=False), response, ask, if_match)
 
 
 @orders.post(
@@ -164,13 +164,13 @@ def reset_password(id: Id, request: Request, response: Response, ask: Ask) -> An
     "/persons/{id}/second-factor",
     response_model=models.PersonAnswer,
     summary="Take a lost second factor away",
-    **problems.for_staff(404),
+    **problems.for_staff(404, 412),
 )
-def reset_totp(id: Id, response: Response, ask: Ask) -> Any:
+def reset_totp(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
     """With its recovery codes. Their sessions end."""
     demand(ask.caller, "people")
     with ask.db.transaction():
-        _lock(ask, id, response)
+        _lock(ask, id, response, if_match)
         second_factor.end(ask.db, id)
         people.end_sessions(ask.db, id)
         ask.record("person.second-factor.end", f"person/{id}")
@@ -202,13 +202,13 @@ def link(id: Id, body: models.IdentityRequest, response: Response, ask: Ask) -> 
     "/persons/{id}/identities",
     response_model=models.PersonAnswer,
     summary="Unlink organisations' logins",
-    **problems.for_staff(404),
+    **problems.for_staff(404, 412),
 )
-def unlink(id: Id, response: Response, ask: Ask) -> Any:
+def unlink(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
     """All of them. Their sessions end."""
     demand(ask.caller, "people")
     with ask.db.transaction():
-        _lock(ask, id, response)
+        _lock(ask, id, response, if_match)
         ask.db.execute(_SQL["unlink"], {"person_id": id})
         people.end_sessions(ask.db, id)
         ask.record("person.unlink", f"person/{id}")
