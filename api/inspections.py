@@ -62,10 +62,11 @@ class InspectionAnswer(BaseModel):
     status_code=201,
     response_model=InspectionAnswer,
     summary="Inspect",
-    **problems.for_staff(),
+    **problems.for_staff(409),
 )
 def inspect(body: InspectionRequest, ask: Ask) -> Any:
-    """A check on the spot: passed with a test charge it proves a claimed repair."""
+    """A check on the spot: passed with a test charge it proves a claimed repair. The same again
+    changes nothing; with another content under its id it is refused (409)."""
     demand(ask.caller, "inspect")
     place = find_place(ask, None, body.charger, body.connector)
     grids = scope(ask.caller)["grids"]
@@ -89,6 +90,8 @@ def inspect(body: InspectionRequest, ask: Ask) -> Any:
             answers=body.answers,
             note=body.note,
         )
+        if not done.same:
+            raise Problem(409, "id: it came before with another content")
         if done.created:
             said = {"charger": body.charger, "connector": body.connector, "passed": body.passed}
             ask.record("inspection.add", f"inspection/{body.id}", None, said)
