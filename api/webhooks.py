@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from api import models, problems
+from api import problems
 from api.context import Ask, Asked, IfMatch, Paged, one
-from api.models import Body, Id, Listed, Moment, example
+from api.models import Big, Body, Code, Id, Listed, Moment, example
 from api.problems import Problem
 from api.rights import demand, scope
 from api.routers import ordering, reading
@@ -44,7 +44,7 @@ class WebhookRequest(Body):
 
     url: Url
     topics: list[Topic] = Field(min_length=1, max_length=20)
-    sites: list[models.Code] = Field([], max_length=200)
+    sites: list[Code] = Field([], max_length=200)
 
 
 class WebhookChange(Body):
@@ -55,7 +55,7 @@ class WebhookChange(Body):
 
     url: Url | None = None
     topics: list[Topic] | None = Field(None, min_length=1, max_length=20)
-    sites: list[models.Code] | None = Field(None, max_length=200)
+    sites: list[Code] | None = Field(None, max_length=200)
     active: bool | None = None
 
 
@@ -110,9 +110,9 @@ class PartyRequest(Body):
         push_token="t0ken",  # noqa: S106
     )
 
-    name: models.Code
+    name: Code
     push_url: Url | None = None
-    push_token: models.Code | None = None
+    push_token: Code | None = None
 
 
 class PartyAnswer(BaseModel):
@@ -259,21 +259,22 @@ def _narrowed(ask: Asked) -> dict[str, Any]:
     return {key: narrowed[key] for key in ("company_id", "grids")}
 
 
+def _seen(ask: Asked, id: int) -> dict[str, Any]:
+    rows = _rows(ask, "webhooks", id=id, before=Big, limit=1, **_narrowed(ask))
+    return one(rows, f"webhook {id}")
+
+
 def _mine(ask: Asked, id: int, if_match: str | None) -> dict[str, Any]:
     """The webhook, locked. Raises `Problem` 404 and 412."""
     _rows(ask, "lock_webhook", id=id)
-    row = one(
-        _rows(ask, "webhooks", id=id, before=models.Big, limit=1, **_narrowed(ask)), f"webhook {id}"
-    )
+    row = _seen(ask, id)
     if if_match not in (None, "*", f'"{row["version"]}"'):
         raise Problem(412, "the webhook has been changed meanwhile", version=row["version"])
     return row
 
 
 def _show(ask: Asked, id: int, response: Response) -> dict[str, Any]:
-    row = one(
-        _rows(ask, "webhooks", id=id, before=models.Big, limit=1, **_narrowed(ask)), f"webhook {id}"
-    )
+    row = _seen(ask, id)
     response.headers["ETag"] = f'"{row["version"]}"'
     return row
 
@@ -328,7 +329,7 @@ def let_in(body: PartyRequest, request: Request, ask: Ask) -> Any:
         id = made[0]["id"]
         said = {"name": body.name, "push_url": body.push_url}
         ask.record("ocpi-party.enter", f"ocpi-party/{id}", None, said)
-        row = one(_rows(ask, "parties", id=id, before=models.Big, limit=1), f"party {id}")
+        row = one(_rows(ask, "parties", id=id, before=Big, limit=1), f"party {id}")
     return {**row, "token": token}
 
 
@@ -342,7 +343,7 @@ def let_out(id: Id, ask: Ask) -> Any:
     """Its token ends, and so do pushes."""
     _demand_all(ask)
     with ask.db.transaction():
-        row = one(_rows(ask, "parties", id=id, before=models.Big, limit=1), f"party {id}")
+        row = one(_rows(ask, "parties", id=id, before=Big, limit=1), f"party {id}")
         ask.db.execute(_SQL["end_party"], {"id": id, "now": ask.now})
         ask.record("ocpi-party.end", f"ocpi-party/{id}", None, None)
     return row

@@ -483,6 +483,7 @@ def test_what_everybody_sees_and_changes_agrees_with_the_rule(world: World) -> N
         asking.webhook()
 
     look()
-    # Each kind has been somebody's, and has been foreign.
-    assert {kind for kind, _ in seen} == hood.things.keys()
-    assert len(seen) == 2 * len(hood.things), seen
+    # Each kind has been somebody's, and has been foreign (people rarely: only to an area's admin).
+    kinds = hood.things.keys()
+    assert {kind for kind, sees in seen if sees} == kinds
+    assert {kind for kind, sees in seen if not sees} >= kinds - {"person"}
