@@ -8,7 +8,7 @@ from api import problems
 from api import uptime_models as answers
 from api.context import Ask, Asked, IfMatch, Paged, check_match, etag_of, one
 from api.models import Big, Id, Listed, PathCode
-from api.ownership import demand_own
+from api.ownership import own_scope, scope_id
 from api.problems import Problem
 from api.rights import demand, scope
 from api.routers import ordering, reading
@@ -24,7 +24,6 @@ from pilewatch.uptime.exclusions import (
 
 router, orders = reading("uptime"), ordering("uptime")
 _SQL = queries.load("uptime")
-_PLANNING = queries.load("planning")
 
 
 @router.get(
@@ -67,13 +66,10 @@ def exclude(body: answers.ExclusionRequest, ask: Ask, response: Response) -> Any
     if (body.connector is not None) != (body.scope == "connector"):
         raise Problem(422, "connector: its number is needed with scope connector, and only there")
     with ask.all_or_nothing():
-        values = {"kind": body.scope, "code": body.code, "connector": body.connector}
-        found = ask.db.execute(_PLANNING["scope_of"], values).fetchone()
-        if found is None:
-            raise Problem(422, f"there is no such {body.scope}: see code and connector")
-        demand_own(ask, body.scope, found["id"])
+        place = scope_id(ask, body.scope, body.code, body.connector)
+        own_scope(ask, body.scope, place)
         what = Exclusion(body.reason, body.document, body.from_at, body.to_at, body.note)
-        id = enter_exclusion(ask.db, ask.now, (body.scope, found["id"]), what, ask.person_id)
+        id = enter_exclusion(ask.db, ask.now, (body.scope, place), what, ask.person_id)
         ask.record("exclusion.enter", f"exclusion/{id}", None, body.model_dump(mode="json"))
         return _shown(ask, id, response)
 
@@ -186,7 +182,7 @@ def _locked(ask: Asked, id: int, if_match: str | None) -> dict[str, Any]:
     row = lock_exclusion(ask.db, id)
     if row is None or not _seen(ask, id):
         raise Problem(404, f"there is no exclusion {id}")
-    demand_own(ask, row["scope_kind"], row["scope_id"])
+    own_scope(ask, row["scope_kind"], row["scope_id"])
     if if_match not in (None, "*", f'"{row["version"]}"'):
         raise Problem(412, "the exclusion has been changed meanwhile", version=row["version"])
     if row["withdrawn_at"] is not None:

@@ -8,7 +8,7 @@ from api import models, problems
 from api import planning_models as shapes
 from api.context import Ask, Asked, IfMatch, Paged, check_match, etag_of
 from api.models import Id, Listed
-from api.ownership import demand_own
+from api.ownership import own_scope, scope_id
 from api.problems import Problem
 from api.rights import demand
 from api.routers import ordering, reading
@@ -68,11 +68,11 @@ def plan(body: shapes.DowntimeRequest, ask: Ask) -> Any:
     if (body.connector is not None) != (body.scope == "connector"):
         raise Problem(422, "connector: its number is needed with scope connector, and only there")
     with ask.all_or_nothing():
-        scope_id = _scope(ask, body.scope, body.code, body.connector)
-        demand_own(ask, body.scope, scope_id)
+        place = scope_id(ask, body.scope, body.code, body.connector)
+        own_scope(ask, body.scope, place)
         window = Window(
             body.scope,
-            scope_id,
+            place,
             body.kind,
             body.from_at,
             body.to_at,
@@ -128,16 +128,9 @@ def cancel(id: Id, ask: Ask, if_match: IfMatch = None) -> Any:
         return _one(ask, "downtimes", id, "planned downtime")
 
 
-def _scope(ask: Asked, kind: str, code: str, connector: int | None) -> int:
-    rows = _rows(ask, "scope_of", kind=kind, code=code, connector=connector)
-    if not rows:
-        raise Problem(422, f"there is no such {kind}: see code and connector")
-    return int(rows[0]["id"])
-
-
 def _own_downtime(ask: Asked, id: int) -> dict[str, Any]:
     row = _one(ask, "downtimes", id, "planned downtime")
-    demand_own(ask, row["scope"], row["scope_id"])
+    own_scope(ask, row["scope"], row["scope_id"])
     return row
 
 
@@ -183,8 +176,8 @@ def hush(body: shapes.SilenceRequest, ask: Ask) -> Any:
     demand(ask.caller, "silence")
     with ask.all_or_nothing():
         matcher = Matcher(
-            None if body.site is None else _scope(ask, "site", body.site, None),
-            None if body.charger is None else _scope(ask, "charger", body.charger, None),
+            None if body.site is None else scope_id(ask, "site", body.site),
+            None if body.charger is None else scope_id(ask, "charger", body.charger),
             body.code,
             body.severity,
         )
@@ -241,7 +234,7 @@ def unhush(id: Id, ask: Ask, if_match: IfMatch = None) -> Any:
 
 def _own_silence(ask: Asked, named: dict[str, Any]) -> None:
     found = [k for k in ("charger", "site") if named[f"{k}_id"] is not None]
-    demand_own(ask, found[0] if found else None, named[f"{found[0]}_id"] if found else None)
+    own_scope(ask, found[0] if found else None, named[f"{found[0]}_id"] if found else None)
 
 
 # --- shapes

@@ -8,10 +8,9 @@ from fastapi import Query
 from api import problems
 from api.context import Ask, Paged, Word
 from api.fieldwork import patrol_models as shapes
-from api.fieldwork.patrols import place_id
 from api.fieldwork.words import interval_text
 from api.models import Listed
-from api.ownership import demand_own
+from api.ownership import own_scope, scope_id
 from api.problems import Problem
 from api.rights import demand, scope
 from api.routers import ordering, reading
@@ -73,7 +72,7 @@ def harsh_days(
     """Those that count at present, latest first."""
     demand(ask.caller, "read")
     since = ask.now - timedelta(days=ask.policy.patrols.look_back_days)
-    values = {"area_id": place_id(ask, "area", area), "since": since}
+    values = {"area_id": scope_id(ask, "area", area), "since": since}
     rows = ask.db.execute(_SQL["harsh_days"], values).fetchall()
     return {"items": rows, "next_cursor": None}
 
@@ -91,8 +90,8 @@ def enter_harsh_day(body: shapes.HarshDayRequest, ask: Ask) -> Any:
     if abs((body.day - ask.now.date()).days) > 366:
         raise Problem(422, "day: within a year from today")
     with ask.db.transaction():
-        area = place_id(ask, "area", body.area)
-        demand_own(ask, "area", area)
+        area = scope_id(ask, "area", body.area)
+        own_scope(ask, "area", area)
         values = {**vars(body), "area_id": area, "person_id": ask.person_id, "now": ask.now}
         ask.db.execute(_SQL["add_harsh_day"], values)
         after = body.model_dump(mode="json")

@@ -9,7 +9,7 @@ from api.context import Ask, Asked, IfMatch, Paged, Word, one, seen_version
 from api.fieldwork import patrol_models as shapes
 from api.fieldwork.seen import plans_seen, rounds_seen, stops_seen
 from api.models import Listed
-from api.ownership import demand_own
+from api.ownership import own_scope, scope_id
 from api.problems import Problem
 from api.rights import demand
 from api.routers import ordering, reading
@@ -18,7 +18,6 @@ from pilewatch.workflow.patrols import Plan, assign_round, change_plan, end_plan
 
 router, orders = reading("patrols"), ordering("patrols")
 _SQL = queries.load("patrols")
-_PLANNING = queries.load("planning")
 Id = Annotated[int, Path(ge=1, le=2**53, description="Its number")]
 State = Annotated[Word, Query(description="open, done, partly or missed", examples=["missed"])]
 
@@ -66,18 +65,18 @@ def enter(body: shapes.PlanRequest, ask: Ask, response: Response) -> Any:
     """Rounds are made by themselves, each in time; that of a survey at once."""
     demand(ask.caller, "plan")
     with ask.all_or_nothing():
-        scope_id = place_id(ask, body.scope, body.code)
-        demand_own(ask, body.scope, scope_id)
+        place = scope_id(ask, body.scope, body.code)
+        own_scope(ask, body.scope, place)
         made = Plan(
             name=body.name,
             kind=body.kind,
             purpose=body.purpose,
             scope_kind=body.scope,
-            scope_id=scope_id,
+            scope_id=place,
             interval_days=body.interval_days,
             route=body.route,
             chargers=tuple(body.chargers),
-            worker_id=_worker(ask, body.worker, body.scope, scope_id),
+            worker_id=_worker(ask, body.worker, body.scope, place),
             first_due_at=body.first_due_at,
         )
         id = enter_plan(ask.db, ask.policy, ask.now, made, ask.person_id)
@@ -211,18 +210,9 @@ def _show_round(ask: Asked, id: int, response: Response) -> dict[str, Any]:
     return row
 
 
-def place_id(ask: Asked, kind: str, code: str) -> int:
-    """The id of an area, grid or site. Raises `Problem` 422."""
-    values = {"kind": kind, "code": code, "connector": None}
-    row = None if "\0" in code else ask.db.execute(_PLANNING["scope_of"], values).fetchone()
-    if row is None:
-        raise Problem(422, f"there is no such {kind}")
-    return int(row["id"])
-
-
 def _own_plan(ask: Asked, id: int) -> dict[str, Any]:
     row = one(plans_seen(ask, id=id), f"patrol plan {id}")
-    demand_own(ask, row["scope"], row["scope_id"])
+    own_scope(ask, row["scope"], row["scope_id"])
     return row
 
 
