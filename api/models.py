@@ -10,6 +10,7 @@ from pilewatch.faultcodes import FAULTS
 
 
 def no_nul(text: str) -> str:
+    """A text that PostgreSQL can keep. Raises `ValueError`."""
     if "\0" in text:
         raise ValueError("the character NUL cannot be kept")
     try:
