@@ -15,6 +15,7 @@ function tick() {
 
 // Somebody is at work in it: a field has the focus, or no longer its first value.
 function busy(part) {
+  if (part.querySelector("[data-held], [role=slider]:focus-visible")) return true;
   if (part.contains(document.activeElement?.closest("select, input:not([type=checkbox]), textarea") ?? null)) return true;
   const fields = [...part.querySelectorAll("input, textarea")];
   const lists = [...part.querySelectorAll("select")];
@@ -34,18 +35,21 @@ function put(old, fresh) {
   }
   const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
   old.replaceChildren(...fresh.childNodes);
+  document.dispatchEvent(new Event("renewed")); // scripts of single pages put their own parts in again
   if (focused) document.getElementById(focused)?.focus();
 }
 
-async function refresh() {
-  const answer = await fetch(location.href, { headers: { "X-Fragment": "1" } });
+async function refresh(asked = "") {
+  const address = location.href;
+  const answer = await fetch(address, { headers: { "X-Fragment": "1" } });
   if (answer.redirected) location.reload();
   if (!answer.ok) throw new Error(String(answer.status));
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (location.href !== address) return; // somebody has gone on meanwhile
   const regions = main.querySelectorAll("[data-region]");
   for (const region of regions) {
     const same = fresh.getElementById(region.id);
-    if (same && !busy(region)) put(region, same);
+    if (same && (region.id === asked || !busy(region))) put(region, same);
   }
   if (!regions.length && !busy(main)) {
     put(main, fresh.body);
@@ -54,15 +58,22 @@ async function refresh() {
   tick();
 }
 
+function told(refreshed) {
+  refreshed.then(() => { if (!source || source.readyState === EventSource.OPEN) lost.hidden = true; },
+    () => { lost.hidden = false; });
+}
+
 let due = 0;
 function soon() {
   if (due) return;
   due = setTimeout(() => {
     due = 0;
-    refresh().then(() => { if (!source || source.readyState === EventSource.OPEN) lost.hidden = true; },
-      () => { lost.hidden = false; });
+    told(refresh());
   }, 400);
 }
+
+// A page's script has changed the address, and wants this region for it at once.
+document.addEventListener("ask-anew", (event) => told(refresh(event.detail)));
 
 let source = null;
 function listen() {
