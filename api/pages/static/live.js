@@ -35,7 +35,7 @@ function put(old, fresh) {
   }
   const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
   old.replaceChildren(...fresh.childNodes);
-  document.dispatchEvent(new Event("renewed")); // scripts of single pages put their own parts in again
+  document.dispatchEvent(new CustomEvent("renewed", { detail: old.id })); // a page's script puts its own parts in again
   if (focused) document.getElementById(focused)?.focus();
 }
 

@@ -10,7 +10,7 @@ const SHAPES = {
   danger: "M24 3 46 43H2z", bad: "M24 3 45 24 24 45 3 24z", some: "M6 8h36v32H6z",
   unknown: "M15 4h18l12 12v16L33 44H15L3 32V16z", good: "M24 4a20 20 0 1 0 .01 0z",
 };
-const NEAR_PX = 58;
+const NEAR_PX = 76;
 const CLOSEST = 20;
 const REST_MS = 5000;
 
@@ -51,7 +51,7 @@ function together(map, sites) {
     for (let dx = -1; dx <= 1 && !into; dx += 1) {
       for (let dy = -1; dy <= 1 && !into; dy += 1) {
         into = (cells.get(`${column + dx},${row + dy}`) ?? [])
-          .find((group) => Math.hypot(group.at.x - at.x, group.at.y - at.y) < NEAR_PX) ?? null;
+          .find((group) => Math.abs(group.at.x - at.x) < NEAR_PX && Math.abs(group.at.y - at.y) < NEAR_PX) ?? null;
       }
     }
     if (into) {
@@ -159,18 +159,20 @@ function tell(group, popup) {
   const [first] = group.sites;
   const inside = made("div", { class: "told", role: "dialog", "aria-label": title(group), tabindex: "-1" });
   if (group.sites.length > 1) {
-    inside.append(made("h3", {}, title(group)), list(group.sites, (site) => `/console?site=${encodeURIComponent(site.code)}`, (site) => site.name));
+    inside.append(made("h2", {}, title(group)), list(group.sites, (site) => `/console?site=${encodeURIComponent(site.code)}`, (site) => site.name));
     return inside;
   }
   const board = made("a", { href: `/console?site=${encodeURIComponent(first.code)}` }, say("map.board", { count: first.tickets }));
   const place = made("div", { class: "piles" }, made("p", { class: "meta" }, say("map.loading")));
-  inside.append(made("h3", {}, first.name), made("p", {}, made("b", { class: `word w-${first.word}` }, say(`map.${first.word}`)),
+  inside.append(made("h2", {}, first.name), made("p", {}, made("b", { class: `word w-${first.word}` }, say(`map.${first.word}`)),
     ` · ${say("map.usable", { usable: first.usable, all: first.ports })}`), made("p", {}, board), place);
   fetch(`/console/map/sites/${encodeURIComponent(first.code)}`).then(async (answer) => {
     if (!answer.ok) throw new Error(String(answer.status));
     const piles = await answer.json();
     place.replaceChildren(list(piles, (pile) => `/console/chargers/${encodeURIComponent(pile.code)}`, (pile) => pile.label));
-    popup.update();
+    const reading = inside.contains(document.activeElement);
+    popup.update(); // takes the content out and in again
+    if (reading) inside.focus({ preventScroll: true });
   }).catch(() => place.replaceChildren(made("p", { class: "meta" }, say("map.failed"))));
   return inside;
 }
@@ -184,20 +186,27 @@ function list(rows, href, name) {
   return all;
 }
 
+function open(map, { group }) {
+  const bounds = L.latLngBounds(group.sites.map((site) => [site.lat, site.lon]));
+  const apart = !bounds.getSouthWest().equals(bounds.getNorthEast(), 1e-5);
+  if (group.sites.length > 1 && apart && map.getZoom() < CLOSEST) {
+    map.getContainer().focus({ preventScroll: true });
+    map.setView(bounds.getCenter(), Math.min(CLOSEST, Math.max(map.getBoundsZoom(bounds.pad(0.2)), map.getZoom() + 1)));
+    return;
+  }
+  const popup = L.popup({ maxWidth: 320, minWidth: 230, maxHeight: 330, offset: [0, -14] });
+  popup.setLatLng(bounds.getCenter()).setContent(tell(group, popup)).openOn(map);
+}
+
 function mark(map, group) {
   const icon = L.divIcon({ html: face(group), className: "spot-place", iconSize: [48, 48] });
   const marker = L.marker([group.sites[0].lat, group.sites[0].lon], { icon, riseOnHover: true });
   marker.group = group;
-  marker.on("click", () => {
-    const bounds = L.latLngBounds(marker.group.sites.map((site) => [site.lat, site.lon]));
-    const closer = map.getBoundsZoom(bounds.pad(0.2));
-    if (marker.group.sites.length > 1 && map.getZoom() < CLOSEST && !bounds.getSouthWest().equals(bounds.getNorthEast(), 1e-5)) {
-      map.setView(bounds.getCenter(), Math.min(CLOSEST, Math.max(closer, map.getZoom() + 1)));
-      map.getContainer().focus();
-      return;
-    }
-    const popup = L.popup({ maxWidth: 320, minWidth: 230, maxHeight: 330, closeOnEscapeKey: true, offset: [0, -14] });
-    marker.unbindPopup().bindPopup(popup.setContent(tell(marker.group, popup))).openPopup();
+  marker.on("click", () => open(map, marker));
+  marker.on("keydown", ({ originalEvent: event }) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    open(map, marker);
   });
   return marker;
 }
@@ -270,7 +279,8 @@ function start(first) {
   box.dataset.ready = "1";
   // The page's own script renews the list when something changes; the map follows at its own pace.
   let due = 0;
-  document.addEventListener("renewed", () => {
+  document.addEventListener("renewed", ({ detail }) => {
+    if (detail !== "sites") return;
     due ||= setTimeout(async () => {
       due = 0;
       sites = await load().catch(() => sites);

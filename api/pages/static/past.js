@@ -13,7 +13,7 @@ const SLIDE_PX = 8;
 
 const colour = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 const number = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
-const time = (options) => new Intl.DateTimeFormat(language, { timeZone: zone, hour12: false, ...options });
+const time = (options) => new Intl.DateTimeFormat(language, { timeZone: zone, hourCycle: "h23", ...options });
 const CLOCK = { hour: "2-digit", minute: "2-digit" };
 const DAY = { month: "short", day: "numeric" };
 const [moment, fine, clock, day] = [{ ...DAY, ...CLOCK }, { ...CLOCK, second: "2-digit" }, CLOCK, DAY].map(time);
@@ -101,7 +101,8 @@ function incidents(chart) {
     ctx.fillRect(left, bbox.top, 1.5 * pixel, bbox.height);
     ctx.globalAlpha = 1;
     ctx.fillStyle = colour("--ink");
-    ctx.fillText(mark.place, Math.max(left, bbox.left) + 4 * pixel, bbox.top + 3 * pixel);
+    const right = bbox.left + bbox.width - ctx.measureText(mark.place).width - 3 * pixel;
+    ctx.fillText(mark.place, Math.min(right, Math.max(left, bbox.left) + 4 * pixel), bbox.top + 3 * pixel);
   }
   ctx.restore();
 }
@@ -332,7 +333,7 @@ function put() {
 
 if (uPlot) {
   put();
-  document.addEventListener("renewed", put);
+  document.addEventListener("renewed", ({ detail }) => { if (detail === past.id) put(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     for (const chart of charts.values()) chart.plot.redraw(false);
   });
