@@ -67,6 +67,14 @@ def _over(page: Page) -> tuple[Locator, dict[str, float]]:
     return over, dict(box)
 
 
+def _points(page: Page, measure: str, colour: str) -> int:
+    """How many points of the picture have this colour."""
+    shot = page.locator(f"#chart-{measure} .lines-live").screenshot()
+    wanted = bytes.fromhex(colour)
+    points = Image.open(BytesIO(shot)).convert("RGB").getdata()
+    return sum(all(abs(a - b) < 6 for a, b in zip(point, wanted, strict=True)) for point in points)
+
+
 def test_a_piece_of_a_chart_is_drawn_larger_by_the_server_and_one_step_back_undoes_it(
     visits: Visits, world: World
 ) -> None:
@@ -116,8 +124,13 @@ def test_a_chart_is_read_moved_and_zoomed_by_keys_alone(visits: Visits, world: W
     first = chart.get_attribute("aria-valuetext")
     assert first is not None and first.endswith("W") and first != last
     expect(page.locator("#chart-power [data-readout]")).to_have_text(first)
+    page.route("**/C0?from=**", lambda route: None)
     page.keyboard.press("+")
     page.wait_for_url("**from=**")
+    assert _points(page, "power", "0a4a78") > 200, "what is known is drawn until the server answers"
+    page.unroute("**/C0?from=**")
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Shift+ArrowRight")
     _renewed(page)
     assert _hours(page) == pytest.approx(12, abs=0.1)
     expect(chart).to_be_focused()
@@ -171,13 +184,7 @@ def test_lines_marks_and_limit_have_the_colours_of_day_and_night(
     page.wait_for_selector("#chart-temperature canvas")
 
     def drawn(colour: str) -> int:
-        """How many points of the picture have it."""
-        shot = page.locator("#chart-temperature .lines-live").screenshot()
-        wanted = bytes.fromhex(colour)
-        points = Image.open(BytesIO(shot)).convert("RGB").getdata()
-        return sum(
-            all(abs(a - b) < 6 for a, b in zip(point, wanted, strict=True)) for point in points
-        )
+        return _points(page, "temperature", colour)
 
     day, night = ("0a4a78", "8a1111"), ("8cc4f2", "ff9d93")
     assert all(drawn(colour) > 50 for colour in day) and not any(map(drawn, night))

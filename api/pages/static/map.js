@@ -87,12 +87,12 @@ function opened() {
   box.hidden = false;
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const map = L.map(box, {
-    zoomControl: false, attributionControl: false, scrollWheelZoom: false, maxZoom: CLOSEST, minZoom: 2,
+    zoomControl: false, attributionControl: false, zoomSnap: box.dataset.tiles ? 1 : 0.25, scrollWheelZoom: false, maxZoom: CLOSEST, minZoom: 2,
     zoomAnimation: !calm, fadeAnimation: !calm, markerZoomAnimation: !calm, worldCopyJump: true,
   });
   // The wheel scrolls the page until somebody is at work on the map.
   map.on("focus", () => map.scrollWheelZoom.enable()).on("blur", () => map.scrollWheelZoom.disable());
-  L.control.zoom({ zoomInTitle: say("chart.closer"), zoomOutTitle: say("chart.wider") }).addTo(map);
+  L.control.zoom({ position: "bottomright", zoomInTitle: say("chart.closer"), zoomOutTitle: say("chart.wider") }).addTo(map);
   L.control.scale({ imperial: false, maxWidth: 140 }).addTo(map);
   const north = L.control({ position: "topright" });
   north.onAdd = () => made("div", { class: "north" }, made("span", { "aria-hidden": "true" }, "▲"), say("map.north"));
@@ -194,7 +194,7 @@ function open(map, { group }) {
     map.setView(bounds.getCenter(), Math.min(CLOSEST, Math.max(map.getBoundsZoom(bounds.pad(0.2)), map.getZoom() + 1)));
     return;
   }
-  const popup = L.popup({ maxWidth: 320, minWidth: 230, maxHeight: 330, offset: [0, -14] });
+  const popup = L.popup({ maxWidth: 320, minWidth: 230, maxHeight: 330, offset: [0, -14], autoPanPaddingTopLeft: [10, 10], autoPanPaddingBottomRight: [58, 10] });
   popup.setLatLng(bounds.getCenter()).setContent(tell(group, popup)).openOn(map);
 }
 

@@ -151,7 +151,7 @@ function build(chart) {
         dblclick: () => () => zoom(2),
       },
     },
-    scales: { x: { time: true, auto: false }, y: { auto: false } },
+    scales: { x: { time: true, auto: false }, y: { range: () => [Number(chart.said.bottom), Number(chart.said.top)] } },
     axes: [{ ...axis, values: ticks, space: 76, size: 44 }, { ...axis, size: 56, space: 34, values: (_, all) => all.map((value) => number.format(value)) }],
     series: [{}, { ...line, stroke: "transparent" }, { ...line, stroke: () => colour("--link"), width: 2 }, { ...line, stroke: "transparent" }],
     bands: [{ series: [3, 1], fill: area }],
@@ -299,10 +299,9 @@ function put() {
     charts.set(figure.id, chart);
     Object.assign(chart, { figure, said: told(figure) });
     view = { from: Number(figure.dataset.from), to: Number(figure.dataset.to) };
-    const { low, high } = { low: Number(figure.dataset.bottom), high: Number(figure.dataset.top) };
     chart.root.setAttribute("aria-label", figure.querySelector("svg[role=img]").getAttribute("aria-label"));
-    chart.root.setAttribute("aria-valuemin", String(low));
-    chart.root.setAttribute("aria-valuemax", String(high));
+    chart.root.setAttribute("aria-valuemin", figure.dataset.bottom);
+    chart.root.setAttribute("aria-valuemax", figure.dataset.top);
     if (!chart.root.hasAttribute("aria-valuenow")) chart.root.setAttribute("aria-valuenow", String(chart.said.columns[2].at(-1)));
     const tools = document.createElement("span");
     tools.className = "tools";
@@ -316,10 +315,7 @@ function put() {
     } else {
       chart.plot.setData(chart.said.columns, false);
     }
-    chart.plot.batch(() => {
-      chart.plot.setScale("x", { min: view.from, max: view.to });
-      chart.plot.setScale("y", { min: low, max: high });
-    });
+    chart.plot.setScale("x", { min: view.from, max: view.to });
     if (chart.plot.cursor.left > 0) chart.plot.setCursor({ left: chart.plot.cursor.left, top: chart.plot.cursor.top });
   }
   if (figures.length && !document.getElementById("chart-keys")) {
