@@ -75,13 +75,13 @@ def static(request: Request, name: str, v: str | None = None) -> Response:
         raise Problem(404, "there is no such file")
     kept = f"public, max-age={_YEAR}, immutable" if v == file.version else "no-cache"
     headers = {"Cache-Control": kept, "Vary": "Accept-Encoding"}
-    if not _unpacks(request):
+    if not unpacks(request):
         return Response(file.body, media_type=file.media_type, headers=headers)
     headers["Content-Encoding"] = "gzip"
     return Response(file.packed, media_type=file.media_type, headers=headers)
 
 
-def _unpacks(request: Request) -> bool:
+def unpacks(request: Request) -> bool:
     """Whether the asker reads gzip."""
     said = request.headers.get("accept-encoding", "").lower().replace(" ", "").split(",")
     return any(word == "gzip" or (word.startswith("gzip;q=") and word[7:] not in _NEVER)
@@ -149,7 +149,7 @@ def show(
     }
     # A page that holds something secret is not packed: its length would tell of it (BREACH).
     body = text.encode()
-    if not private and len(body) > _WORTH and _unpacks(request):
+    if not private and len(body) > _WORTH and unpacks(request):
         body, headers["Content-Encoding"] = gzip.compress(body, 5), "gzip"
     page = HTMLResponse(body, status, headers=headers)
     if request.query_params.get("lang") in LOCALES:

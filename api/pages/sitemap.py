@@ -1,5 +1,6 @@
 """The sites where they stand: as a picture that needs no script, and as data for the live map."""
 
+import gzip
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,6 +14,7 @@ from PIL import Image
 from api.context import Ask, Asked
 from api.pages import staff, views
 from api.pages.datum import to_gcj02
+from api.pages.render import unpacks
 from api.pages.shield import policy
 from api.pages.words import catalogue, language_of
 from api.problems import Problem
@@ -105,7 +107,7 @@ def picture(request: Request, ask: Ask) -> Response:
 
 
 @router.get("/map/sites")
-def sites(ask: Ask) -> Response:
+def sites(request: Request, ask: Ask) -> Response:
     """All sites that have a place, the most urgent first, in the datum of the map."""
     demand(ask.caller, "read")
     shifted = ask.context.settings.map.datum == "gcj02"
@@ -118,11 +120,11 @@ def sites(ask: Ask) -> Response:
         own = {key: row[key] for key in ("code", "name", "grid", *_COUNTS)}
         place = {"lat": round(latitude, 6), "lon": round(longitude, 6)}
         told.append({**own, **place, "word": condition(row)})
-    return _json(told)
+    return _json(request, told)
 
 
 @router.get("/map/sites/{code}")
-def piles(code: str, ask: Ask) -> Response:
+def piles(code: str, request: Request, ask: Ask) -> Response:
     """A site's piles, the most urgent first."""
     demand(ask.caller, "read")
     word = "" if "\0" in code else code[:64]
@@ -130,7 +132,7 @@ def piles(code: str, ask: Ask) -> Response:
                       **scope(ask.caller))  # fmt: skip
     told = [{**{key: row[key] for key in ("code", "label", *_COUNTS)}, "word": condition(row)}
             for row in rows]  # fmt: skip
-    return _json(sorted(told, key=lambda pile: WORDS.index(pile["word"])))
+    return _json(request, sorted(told, key=lambda pile: WORDS.index(pile["word"])))
 
 
 _COUNTS = ("ports", "usable", "tickets", "danger")
@@ -151,9 +153,13 @@ def _bounds(settings: Map) -> list[list[float]] | None:
     return [list(to_gcj02(*corner) if shifted else corner) for corner in corners]
 
 
-def _json(told: Any) -> Response:
-    return Response(msgspec.json.encode(told), media_type="application/json",
-                    headers={"Cache-Control": "no-store"})  # fmt: skip
+def _json(request: Request, told: Any) -> Response:
+    """Packed: unlike a page it holds no secret that its length could tell of."""
+    headers = {"Cache-Control": "no-store", "Vary": "Accept-Encoding"}
+    body = msgspec.json.encode(told)
+    if unpacks(request):
+        body, headers["Content-Encoding"] = gzip.compress(body, 5), "gzip"
+    return Response(body, media_type="application/json", headers=headers)
 
 
 def spots(sites: Iterable[dict[str, Any]]) -> list[Spot]:

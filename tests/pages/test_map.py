@@ -287,6 +287,25 @@ def test_tiles_come_from_the_host_of_the_settings_and_a_lost_one_is_told(
 
 
 @pytest.mark.browser
+def test_what_changes_is_drawn_without_taking_the_mark_from_under_the_hand(
+    visits: Visits, world: World
+) -> None:
+    _located(world)
+    page = visits.open("/login", _DESKTOP)
+    _log_in(page, "operator")
+    page.clock.install()
+    _open(page)
+    mark = page.locator(".spot-place", has_text="万和一期东门")
+    expect(mark.locator(".c-good")).to_be_visible()
+    mark.focus()
+    world.ticket("over-temperature", 0)
+    page.evaluate("document.dispatchEvent(new CustomEvent('renewed', { detail: 'sites' }))")
+    page.clock.fast_forward(5000)
+    expect(mark.locator(".c-danger")).to_be_visible()
+    expect(mark).to_be_focused()
+
+
+@pytest.mark.browser
 def test_without_scripts_the_plan_stands_still_and_says_the_same(
     visits: Visits, world: World
 ) -> None:
@@ -301,9 +320,7 @@ def test_without_scripts_the_plan_stands_still_and_says_the_same(
 
 
 @pytest.mark.browser
-def test_ten_thousand_piles_are_a_few_marks_and_what_changes_is_drawn_in_place(
-    visits: Visits, world: World
-) -> None:
+def test_ten_thousand_piles_are_a_few_marks(visits: Visits, world: World) -> None:
     world.db.execute(
         "INSERT INTO site (code, grid_id, company_id, name, latitude, longitude) "
         "SELECT 'm' || n, grid_id, company_id, '点 ' || n, 32 + (n % 25) * 0.01, "

@@ -2,6 +2,7 @@
 const main = document.querySelector("main[data-live]");
 const lost = document.querySelector("[data-lost]");
 const POLL_MS = 60_000;
+const REST_MS = Number(main?.dataset.rest ?? 400); // what costs more to make rests longer
 
 function tick() {
   const format = new Intl.RelativeTimeFormat(document.documentElement.lang);
@@ -69,7 +70,7 @@ function soon() {
   due = setTimeout(() => {
     due = 0;
     told(refresh());
-  }, 400);
+  }, REST_MS);
 }
 
 // A page's script has changed the address, and wants this region for it at once.
