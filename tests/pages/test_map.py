@@ -1,5 +1,6 @@
 """The operator's map: what lies under it, what it tells, and that nobody needs it."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from api.pages.datum import to_gcj02
+from api.pages.render import STATIC
 from pilewatch.route import metres
 from pilewatch.settings import BadSettings, Map, load_settings
 from pilewatch.store.pool import Db
@@ -222,6 +224,13 @@ def test_tiles_and_plan_of_the_settings_are_on_the_page_and_their_host_in_its_po
 # --- in a browser
 
 
+@pytest.mark.parametrize("path", ["/console/map", "/console/chargers/C0"])
+def test_the_files_of_map_and_charts_stay_small_on_the_wire(world: World, path: str) -> None:
+    page = world.client("operator").get(path).text
+    names = set(re.findall(r"/static/([^?\"]+)", page))
+    assert sum(len(STATIC[name].packed) for name in names) < 80_000
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize(("size", "scheme"), [(_PHONE, "dark"), (_DESKTOP, "light")])
 def test_the_map_needs_no_tiles_and_is_walked_by_keys_alone(
@@ -229,7 +238,7 @@ def test_the_map_needs_no_tiles_and_is_walked_by_keys_alone(
 ) -> None:
     _located(world)
     world.ticket("over-temperature", 0)
-    page = visits.open("/login", size, color_scheme=scheme, locale="en-GB")
+    page = visits.open("/login", size, color_scheme=scheme, locale="en-GB", reduced_motion="reduce")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     _log_in(page, "operator")
@@ -258,9 +267,13 @@ def test_the_map_needs_no_tiles_and_is_walked_by_keys_alone(
 
 @pytest.mark.browser
 def test_tiles_come_from_the_host_of_the_settings_and_a_lost_one_is_told(
-    browser: Browser, tiles: Tiles, plain_db: Db, plain_database_url: str
+    browser: Browser, tiles: Tiles, tmp_path: Path, plain_db: Db, plain_database_url: str
 ) -> None:
+    plan = tmp_path / "plan.png"
+    plan.write_bytes(_png())
     settings = Map(
+        plan_file=plan,
+        plan_bounds=(32.12, 114.06, 32.15, 114.08),
         tile_url=f"{tiles.origin}/{{z}}/{{x}}/{{y}}.png",
         tile_attribution="© the map's makers",
         tile_attribution_url="https://maps.example.org/copyright",
@@ -273,8 +286,9 @@ def test_tiles_come_from_the_host_of_the_settings_and_a_lost_one_is_told(
         page = visits.open("/login", _DESKTOP, locale="en-GB")
         _log_in(page, "operator")
         _open(page)
-        page.wait_for_function("document.querySelectorAll('.leaflet-tile-loaded').length > 3")
+        page.wait_for_function("() => document.querySelectorAll('.leaflet-tile-loaded').length > 3")
         assert {referer for _, referer in tiles.asked} == {f"{address}/"}
+        page.wait_for_function("() => document.querySelector('.own-plan').naturalWidth === 256")
         credit = page.locator(".leaf .credit a")
         expect(credit).to_have_attribute("href", "https://maps.example.org/copyright")
         expect(page.locator("#tiles-lost")).to_be_hidden()

@@ -92,13 +92,13 @@ function opened() {
   });
   // The wheel scrolls the page until somebody is at work on the map.
   map.on("focus", () => map.scrollWheelZoom.enable()).on("blur", () => map.scrollWheelZoom.disable());
+  map.createPane("grids").style.zIndex = "250";
+  under(map);
   L.control.zoom({ position: "bottomright", zoomInTitle: say("chart.closer"), zoomOutTitle: say("chart.wider") }).addTo(map);
   L.control.scale({ imperial: false, maxWidth: 140 }).addTo(map);
   const north = L.control({ position: "topright" });
   north.onAdd = () => made("div", { class: "north" }, made("span", { "aria-hidden": "true" }, "▲"), say("map.north"));
   north.addTo(map);
-  map.createPane("grids").style.zIndex = "250";
-  under(map);
   return map;
 }
 
