@@ -70,9 +70,8 @@ def _over(page: Page) -> tuple[Locator, dict[str, float]]:
 def _points(page: Page, measure: str, colour: str) -> int:
     """How many points of the picture have this colour."""
     shot = page.locator(f"#chart-{measure} .lines-live").screenshot()
-    wanted = bytes.fromhex(colour)
-    points = Image.open(BytesIO(shot)).convert("RGB").getdata()
-    return sum(all(abs(a - b) < 6 for a, b in zip(point, wanted, strict=True)) for point in points)
+    found = Image.open(BytesIO(shot)).convert("RGB").getcolors(1 << 24)
+    return sum(count for count, point in found or () if bytes(point) == bytes.fromhex(colour))
 
 
 def test_a_piece_of_a_chart_is_drawn_larger_by_the_server_and_one_step_back_undoes_it(
@@ -191,6 +190,19 @@ def test_lines_marks_and_limit_have_the_colours_of_day_and_night(
     page.emulate_media(color_scheme="dark")
     page.wait_for_function("() => matchMedia('(prefers-color-scheme: dark)').matches")
     assert all(drawn(colour) > 50 for colour in night) and not any(map(drawn, day))
+
+
+def test_a_value_alone_between_two_gaps_is_seen(visits: Visits, world: World) -> None:
+    world.db.execute(
+        "INSERT INTO observation (observed_at, received_at, charger_id, connector, kind, seq, "
+        "power_w) SELECT at, at, %s, 2, 2, -1, 250 FROM (SELECT now() - interval '9 h' AS at) s",
+        (world.community.chargers[0],),
+    )
+    page = visits.open("/login", _DESKTOP, color_scheme="light")
+    _log_in(page, "operator")
+    page.goto("/console/chargers/C0")
+    page.wait_for_selector("#chart-power canvas")
+    assert 10 < _points(page, "power", "0a4a78") < 60
 
 
 def test_without_scripts_the_pictures_of_the_server_stand_and_say_the_same(

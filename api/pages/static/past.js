@@ -135,10 +135,18 @@ function ticks(_, splits, axis, space, step) {
   });
 }
 
+function alone(values) {
+  const known = (place) => values[place] !== null && values[place] !== undefined;
+  const found = [...values.keys()].filter((place) => known(place) && !known(place - 1) && !known(place + 1));
+  return found.length ? found : null;
+}
+
 function build(chart) {
   const axis = { stroke: () => colour("--soft"), font: "13px system-ui, sans-serif", ticks: { show: false },
     grid: { stroke: () => colour("--line"), width: 1 } };
-  const line = { points: { show: false } };
+  const edge = { stroke: "transparent", points: { show: false } };
+  // A line needs two values; one alone is a dot.
+  const dots = { show: false, size: 6, width: 0, fill: () => colour("--link"), filter: () => alone(chart.said.columns[2]) };
   const area = () => `${colour("--link")}2e`;
   const plot = new uPlot({
     width: Math.max(200, chart.root.clientWidth), height: HEIGHT, legend: { show: false },
@@ -153,7 +161,7 @@ function build(chart) {
     },
     scales: { x: { time: true, auto: false }, y: { range: () => [Number(chart.said.bottom), Number(chart.said.top)] } },
     axes: [{ ...axis, values: ticks, space: 76, size: 44 }, { ...axis, size: 56, space: 34, values: (_, all) => all.map((value) => number.format(value)) }],
-    series: [{}, { ...line, stroke: "transparent" }, { ...line, stroke: () => colour("--link"), width: 2 }, { ...line, stroke: "transparent" }],
+    series: [{}, edge, { stroke: () => colour("--link"), width: 2, points: dots }, edge],
     bands: [{ series: [3, 1], fill: area }],
     hooks: {
       drawAxes: [() => chart.plot && incidents(chart)],
