@@ -21,7 +21,7 @@ from pilewatch.route import metres
 from pilewatch.settings import BadSettings, Map, load_settings
 from pilewatch.store.pool import Db
 from tests.pages.conftest import World, serve
-from tests.pages.test_browser import Visits, _log_in, visits
+from tests.pages.test_browser import _EVIL, Visits, _log_in, visits
 
 __all__ = ["visits"]
 _DESKTOP = {"width": 1366, "height": 768}
@@ -362,3 +362,18 @@ def test_ten_thousand_piles_are_a_few_marks(visits: Visits, world: World) -> Non
     expect(page.locator("#map")).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.locator(".spot-place:focus")).to_have_count(1)
+
+
+@pytest.mark.browser
+def test_hostile_names_stay_words_on_the_map(visits: Visits, world: World) -> None:
+    _located(world)
+    world.db.execute("UPDATE site SET name = %s WHERE code = 's'", (_EVIL,))
+    world.db.execute("UPDATE grid SET name = %s", (_EVIL,))
+    world.db.execute("UPDATE charger SET label = %s", (_EVIL,))
+    page = visits.open("/login", _DESKTOP)
+    _log_in(page, "operator")
+    _open(page)
+    page.locator(".spot-place", has_text="owned").click()
+    expect(page.locator(".told li").first).to_contain_text("owned")
+    assert page.title() != "owned"
+    assert page.locator("[onmouseover], main script").count() == 0
