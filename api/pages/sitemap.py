@@ -30,6 +30,7 @@ _TOLD = (
     *("map.loading", "map.failed", "map.close", "chart.closer", "chart.wider"),
 )
 """Words that the live map shows."""
+_COUNTS = ("ports", "usable", "tickets", "danger")
 _LISTED, _DRAWN, _PILES = 500, 20_000, 300
 _PICTURES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 _BIGGEST = 20_000_000
@@ -117,7 +118,7 @@ def sites(request: Request, ask: Ask) -> Response:
             continue
         at = row["latitude"], row["longitude"]
         latitude, longitude = to_gcj02(*at) if shifted else at
-        own = {key: row[key] for key in ("code", "name", "grid", *_COUNTS)}
+        own = {key: row[key] for key in ("code", "name", "grid", "grid_code", *_COUNTS)}
         place = {"lat": round(latitude, 6), "lon": round(longitude, 6)}
         told.append({**own, **place, "word": condition(row)})
     return _json(request, told)
@@ -133,9 +134,6 @@ def piles(code: str, request: Request, ask: Ask) -> Response:
     told = [{**{key: row[key] for key in ("code", "label", *_COUNTS)}, "word": condition(row)}
             for row in rows]  # fmt: skip
     return _json(request, sorted(told, key=lambda pile: WORDS.index(pile["word"])))
-
-
-_COUNTS = ("ports", "usable", "tickets", "danger")
 
 
 def _sites(ask: Asked, limit: int) -> list[dict[str, Any]]:

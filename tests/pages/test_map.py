@@ -81,6 +81,10 @@ def _located(world: World) -> None:
         "SELECT code || n, grid_id, company_id, '万和 ' || n || ' 期', 32.13 + n * 0.004, 114.07 "
         "FROM site, generate_series(2, 4) n"
     )
+    world.db.execute(
+        "WITH other AS (INSERT INTO grid (area_id, code, name) SELECT area_id, 'g2', name "
+        "FROM grid RETURNING id) UPDATE site SET grid_id = other.id FROM other WHERE code = 's4'"
+    )
 
 
 @contextmanager
@@ -244,6 +248,7 @@ def test_the_map_needs_no_tiles_and_is_walked_by_keys_alone(
     _log_in(page, "operator")
     _open(page)
     expect(page.locator("#still")).to_be_hidden()
+    expect(page.locator(".leaf .grid-name")).to_have_text(["G", "G"])
     expect(page.locator(".leaf .north")).to_have_text("▲N")
     expect(page.locator(".leaf .leaflet-control-scale-line")).to_contain_text("m")
     danger = page.locator(".spot-place", has=page.locator(".c-danger"))

@@ -113,7 +113,7 @@ def test_a_piece_of_a_chart_is_drawn_larger_by_the_server_and_one_step_back_undo
 def test_a_chart_is_read_moved_and_zoomed_by_keys_alone(visits: Visits, world: World) -> None:
     page = _open(visits, world, _DESKTOP)
     chart = page.get_by_role("slider", name="Power")
-    expect(chart).to_have_accessible_description(re.compile("By keyboard: arrows"))
+    expect(chart).to_have_accessible_description(re.compile("Keys: arrows"))
     chart.focus()
     page.keyboard.press("End")
     last = chart.get_attribute("aria-valuetext")

@@ -24,6 +24,11 @@ function made(tag, attributes = {}, ...inside) {
   return element;
 }
 
+function into(map, key, value) {
+  if (map.has(key)) map.get(key).push(value);
+  else map.set(key, [value]);
+}
+
 function sign(word, text) {
   const drawn = document.createElementNS(SVG, "svg");
   drawn.setAttribute("viewBox", "0 0 48 48");
@@ -47,20 +52,19 @@ function together(map, sites) {
   for (const site of sites) {
     const at = map.project([site.lat, site.lon], map.getZoom());
     const [column, row] = [Math.floor(at.x / NEAR_PX), Math.floor(at.y / NEAR_PX)];
-    let into = null;
-    for (let dx = -1; dx <= 1 && !into; dx += 1) {
-      for (let dy = -1; dy <= 1 && !into; dy += 1) {
-        into = (cells.get(`${column + dx},${row + dy}`) ?? [])
+    let near = null;
+    for (let dx = -1; dx <= 1 && !near; dx += 1) {
+      for (let dy = -1; dy <= 1 && !near; dy += 1) {
+        near = (cells.get(`${column + dx},${row + dy}`) ?? [])
           .find((group) => Math.abs(group.at.x - at.x) < NEAR_PX && Math.abs(group.at.y - at.y) < NEAR_PX) ?? null;
       }
     }
-    if (into) {
-      into.sites.push(site);
+    if (near) {
+      near.sites.push(site);
     } else {
       const group = { at, sites: [site] };
       found.push(group);
-      const key = `${column},${row}`;
-      cells.set(key, [...(cells.get(key) ?? []), group]);
+      into(cells, `${column},${row}`, group);
     }
   }
   return found;
@@ -124,15 +128,15 @@ function under(map) {
 function land(layer, sites) {
   layer.clearLayers();
   const grids = new Map();
-  for (const site of sites) grids.set(site.grid, [...(grids.get(site.grid) ?? []), site]);
-  for (const [name, own] of grids) {
+  for (const site of sites) into(grids, site.grid_code, site);
+  for (const own of grids.values()) {
     const corners = hull(own.map((site) => [site.lat, site.lon]));
     const shape = L.polygon(corners, { className: "grid-shape", weight: 64, pane: "grids", interactive: false });
     layer.addLayer(shape);
     if (grids.size <= 40) {
       const top = corners.reduce((best, corner) => (corner[0] > best[0] ? corner : best));
       layer.addLayer(L.tooltip({ permanent: true, direction: "top", className: "grid-name", offset: [0, -24] })
-        .setLatLng(top).setContent(made("span", {}, name)));
+        .setLatLng(top).setContent(made("span", {}, own[0].grid)));
     }
   }
 }

@@ -182,7 +182,7 @@ WHERE %(area)s::text IS NULL OR code = %(area)s ORDER BY id LIMIT 1;
 
 -- name: site_states
 -- Each site with what works there now and what is open.
-SELECT s.code, s.name, s.address, s.latitude, s.longitude, g.name AS grid,
+SELECT s.code, s.name, s.address, s.latitude, s.longitude, g.name AS grid, g.code AS grid_code,
        coalesce(p.ports, 0) AS ports, coalesce(p.usable, 0) AS usable,
        coalesce(p.unknown, 0) AS unknown, coalesce(k.tickets, 0) AS tickets,
        coalesce(k.danger, 0) AS danger
