@@ -293,4 +293,5 @@ function start(first) {
   });
 }
 
-if (box && L) load().then((sites) => { if (sites.length) start(sites); }).catch(() => {}); // the still plan stays
+// Without sites, or without an answer, the still plan stays.
+if (box && L) load().then((sites) => { if (sites.length) start(sites); }, () => {});
