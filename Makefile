@@ -43,6 +43,8 @@ truth: .venv/ready-dev ## the truth suite: does every simulated fault get its on
 
 bench: .venv/ready-dev ## measure ingester and API against bare references (needs mosquitto)
 	$(RUN)/python -m bench.ingest
+	$(RUN)/python -m bench.makes --count 10000
+	$(RUN)/python -m bench.ocpp --stations 500
 	$(RUN)/python -m bench.uptime
 	$(RUN)/python -m bench.availability
 	$(RUN)/python -m bench.ledger

@@ -2,12 +2,16 @@
 
 from datetime import datetime, timedelta
 
+import psycopg
+import structlog
+
 from pilewatch.settings import Settings
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
 from pilewatch.uptime.building import build_late, build_on
 from pilewatch.uptime.publishing import publish_due
 
+_LOG = structlog.get_logger()
 _SQL = queries.load("alerts")
 _OPEN = queries.load("open")
 _SETTLE = timedelta(minutes=2)
@@ -23,6 +27,7 @@ def maintain(db: Db, settings: Settings, now: datetime) -> None:
     built = build_on(db, now - _SETTLE, oldest)
     publish_due(db, now, late=built > 0)
     db.execute("SELECT drop_observations_before(%s)", (oldest,))
+    compress(db, now - timedelta(days=settings.database.columnstore_days))
     kept = now - timedelta(days=settings.ingest.quarantine_days)
     db.execute(_SQL["trim_quarantine"], {"before": kept, "rows": settings.ingest.quarantine_rows})
     db.execute(_SQL["trim_unknown_chargers"], {"before": kept})
@@ -32,6 +37,20 @@ def maintain(db: Db, settings: Settings, now: datetime) -> None:
     db.execute(_SQL["trim_login_sessions"], {"now": now})
     db.execute(_OPEN["trim_waiters"], {"before": now - timedelta(days=1)})
     db.execute(_SQL["trim_outbox"], {"before": now - timedelta(days=30)})
+
+
+def compress(db: Db, before: datetime) -> int:
+    """Move one chunk of old observations into TimescaleDB's columnstore, where there is one; gives
+    how many. A server that refuses keeps its rows as they are."""
+    try:
+        row = db.execute("SELECT compress_observations_before(%s) AS n", (before,)).fetchone()
+    except psycopg.errors.Error as error:
+        if db.closed or db.broken:
+            raise
+        _LOG.warning("the columnstore is not used", problem=str(error).splitlines()[:1])
+        return 0
+    assert row is not None
+    return int(row["n"])
 
 
 def roll_up(db: Db, now: datetime) -> int:

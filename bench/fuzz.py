@@ -1,4 +1,5 @@
-"""`python -m bench.fuzz`: broken messages for every decoder; only `BadMessage` may come out.
+"""`python -m bench.fuzz`: broken messages for every decoder and other door (`bench.doors`);
+only `BadMessage` may come out.
 
 `--count` inputs for each, `--only NAME,…`, `--seed`. Inputs are the samples, cut, spliced, and with
 values that hurt put into them; also what decoders accept is checked: it must fit the database.
@@ -17,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from bench.doors import Corpus, doors
 from ingest.dialects.ebike_dny import ebike_dny
 from ingest.dialects.mapping import read_mapping
 from ingest.dialects.registry import Dialects, choose
@@ -68,6 +70,35 @@ session_id = "/sid"
 phase = "/phase"
 id = "/sid"
 [[topic]]
+topic = "map/{charger}/line"
+payload = "text"
+split = ["\\n", ";"]
+each = ""
+connector = "/0"
+[topic.status]
+from = "/1"
+map = { A = "available", B = "charging" }
+[topic.meter]
+power_w = { from = "/2", unit = "W" }
+current_a = { sum = ["/3", "/4"], signed = 16, scale = 0.1 }
+[[topic]]
+topic = "map/{charger}/pairs"
+payload = "text"
+split = ";"
+pairs = "="
+[topic.meter]
+voltage_v = { product = ["/U", "/K"] }
+temperature_c = { from = "/T", unit = "F" }
+[[topic]]
+topic = "map/{charger}/inside"
+inside = "/data"
+each = "/ports"
+[topic.status]
+from = "/st"
+map = { 0 = "available", 1 = "charging" }
+[topic.faults]
+flags = { "/hot" = "over-temperature", "$/door" = "tilt-impact" }
+[[topic]]
 topic = "map/{charger}/plug{connector}/{key:**}"
 [topic.status]
 from = ""
@@ -101,7 +132,7 @@ class Fuzzed:
     wrong: list[str] = field(default_factory=list)
 
 
-def corpora() -> dict[str, tuple[Dialects, list[tuple[str, bytes]]]]:
+def corpora() -> dict[str, tuple[Dialects, Corpus]]:
     """Each decoder with messages that it understands."""
     spoken = choose(Ingest())
     found = {
@@ -138,11 +169,15 @@ def corpora() -> dict[str, tuple[Dialects, list[tuple[str, bytes]]]]:
             {"ports": [{"no": 1, "st": 9, "alarms": [{"id": "E1"}], "phase": "ended"}]},
         ],
     }
+    inner = json.dumps({"ports": [{"st": 0, "hot": True}, {"st": "1", "hot": 0}]})
     mapped = Dialects((read_mapping("fuzz.toml", MAPPING),))
     found["mapping"] = (
         mapped,
         [
             ("map/C1/report", json.dumps(report).encode()),
+            ("map/C1/line", b"1;A;3.5;10;-20\n2;B;1,234.5 W;65535;1"),
+            ("map/C1/pairs", b"U=230.1; K=2;T=98.6"),
+            ("map/C1/inside", json.dumps({"door": 1, "data": inner}).encode()),
             ("map/C1/plug3/12", b"3.6"),
             ("map/C1/plug3/a/b", b"on"),
         ],
@@ -163,7 +198,13 @@ def corpora() -> dict[str, tuple[Dialects, list[tuple[str, bytes]]]]:
     return found
 
 
-def broken(corpus: list[tuple[str, bytes]], rng: random.Random) -> Iterator[tuple[str, bytes]]:
+def everything() -> dict[str, tuple[Any, Corpus]]:
+    """The dialects, and what other doors let in."""
+    found = corpora()
+    return {**found, **doors(MAPPING, found["mapping"][1], found["ebike-dny"][1])}
+
+
+def broken(corpus: Corpus, rng: random.Random) -> Iterator[tuple[str, bytes]]:
     """Messages near those of the corpus, without end."""
     while True:
         topic, sent = rng.choice(corpus)
@@ -176,10 +217,10 @@ def broken(corpus: list[tuple[str, bytes]], rng: random.Random) -> Iterator[tupl
         yield topic, sent[:20_000]
 
 
-Way = Callable[[bytes, list[tuple[str, bytes]], random.Random], bytes]
+Way = Callable[[bytes, Corpus, random.Random], bytes]
 
 
-def _flip(sent: bytes, _: list[tuple[str, bytes]], rng: random.Random) -> bytes:
+def _flip(sent: bytes, _: Corpus, rng: random.Random) -> bytes:
     if not sent:
         return bytes([rng.randrange(256)])
     changed = bytearray(sent)
@@ -188,17 +229,17 @@ def _flip(sent: bytes, _: list[tuple[str, bytes]], rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def _cut(sent: bytes, _: list[tuple[str, bytes]], rng: random.Random) -> bytes:
+def _cut(sent: bytes, _: Corpus, rng: random.Random) -> bytes:
     begin, end = sorted(rng.randrange(len(sent) + 1) for _n in range(2))
     return sent[:begin] + sent[end:]
 
 
-def _splice(sent: bytes, corpus: list[tuple[str, bytes]], rng: random.Random) -> bytes:
+def _splice(sent: bytes, corpus: Corpus, rng: random.Random) -> bytes:
     other = rng.choice(corpus)[1]
     return sent[: rng.randrange(len(sent) + 1)] + other[rng.randrange(len(other) + 1) :]
 
 
-def _hurt(sent: bytes, _: list[tuple[str, bytes]], rng: random.Random) -> bytes:
+def _hurt(sent: bytes, _: Corpus, rng: random.Random) -> bytes:
     """A value that hurts in place of one value, or of all."""
     value = rng.choice(_HURTING)
     colons = [n for n, byte in enumerate(sent) if byte in b":[,"]
@@ -214,7 +255,7 @@ _WAYS: list[Way] = [_flip, _cut, _splice, _hurt, _hurt]
 
 def fuzz(name: str, count: int, seed: int) -> Fuzzed:
     """Throw so many inputs at one decoder."""
-    dialects, corpus = corpora()[name]
+    decoder, corpus = everything()[name]
     found = Fuzzed(name)
     inputs = broken(corpus, random.Random(f"{seed}/{name}"))
     now = datetime(2026, 5, 3, 13, 10, tzinfo=UTC)
@@ -223,11 +264,11 @@ def fuzz(name: str, count: int, seed: int) -> Fuzzed:
         now += timedelta(seconds=7)
         began = time.thread_time()
         try:
-            said = dialects.decode(topic, sent, now, replayed=bool(found.inputs % 5 == 0))
+            said = decoder.decode(topic, sent, now, replayed=bool(found.inputs % 5 == 0))
         except BadMessage:
             found.refused += 1
         except BaseException as error:
-            found.wrong.append(f"{topic} {sent[:200]!r}: {error!r}")
+            found.wrong.append(f"{topic[:80]} {sent[:200]!r}: {repr(error)[:300]}")
             if isinstance(error, KeyboardInterrupt):
                 raise
         else:
@@ -274,7 +315,7 @@ def main() -> int:
     parser.add_argument("--only", help="names, with commas between")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    names = list(corpora()) if chosen.only is None else chosen.only.split(",")
+    names = list(everything()) if chosen.only is None else chosen.only.split(",")
     passed = True
     for name in names:
         one = fuzz(name, chosen.count, chosen.seed)

@@ -99,13 +99,13 @@ class Child:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(60)
 
-    def finish(self) -> str:
+    def finish(self, seconds: float = 60) -> str:
         """Close its standard input, wait, and give what it said."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(60)
+        self._process.wait(seconds)
         return self.said()
 
     def _alive(self) -> None:
@@ -130,15 +130,21 @@ class Stage:
         """`python -m alerts`, leading."""
         return self._ours("alerts", says="leading", **settings)
 
+    def ocpp_gateway(self, port: int) -> Child:
+        """`pilewatch ocpp-gateway`, listening."""
+        return self._ours(
+            "deploy.command", "ocpp-gateway", says="listening", PILEWATCH_OCPP__PORT=str(port)
+        )
+
     def child(self, *arguments: str, says: str = "ready") -> Child:
         """One of the references."""
         return Child(*arguments, says=says, log=self.folder / arguments[0])
 
-    def _ours(self, module: str, *, says: str, **settings: str) -> Child:
+    def _ours(self, *module: str, says: str, **settings: str) -> Child:
         return Child(
-            module,
+            *module,
             says=says,
-            log=self.folder / module,
+            log=self.folder / module[-1],
             PILEWATCH_DATABASE__URL=self.server.url,
             PILEWATCH_MQTT__HOST="127.0.0.1",
             PILEWATCH_MQTT__PORT=str(self.broker.port),

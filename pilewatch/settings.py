@@ -45,6 +45,7 @@ class Database(_Section):
     pool_size: int = Field(default=8, ge=1, le=200)
     timescale: Literal["auto", "require", "off"] = "auto"
     retention_days: int = Field(default=90, ge=1)
+    columnstore_days: int = Field(default=7, ge=1)
 
 
 class Mqtt(_Section):
@@ -149,6 +150,7 @@ class Ocpp(_Section):
     unknown: Literal["refuse", "quarantine"] = "refuse"
     authorize: Literal["all", "list", "none"] = "all"
     id_tags_file: Path | None = None
+    max_connections: int = Field(default=10_000, ge=1)
     heartbeat_s: int = Field(default=60, ge=5, le=86400)
     ping_s: int = Field(default=30, ge=1, le=3600)
     answer_s: float = Field(default=5.0, gt=0, le=60)

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -156,3 +157,33 @@ class Mosquitto:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+class GatewayProcess:
+    """`pilewatch ocpp-gateway` or `ebike-gateway` as a child that can be killed."""
+
+    def __init__(self, name: str, database: str, mqtt_port: int, **settings: str):
+        self.port = free_port()
+        given = {"HOST": "127.0.0.1", "PORT": str(self.port), **settings}
+        environment = {
+            **os.environ,
+            "PILEWATCH_DATABASE__URL": database,
+            "PILEWATCH_MQTT__HOST": "127.0.0.1",
+            "PILEWATCH_MQTT__PORT": str(mqtt_port),
+            **{f"PILEWATCH_{name.upper()}__{key}": value for key, value in given.items()},
+        }
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "deploy.command", f"{name}-gateway"], env=environment
+        )
+
+    def __enter__(self) -> "GatewayProcess":
+        wait_for_port(self.port, self.child, "the gateway", 60)
+        return self
+
+    def kill(self) -> None:
+        """With SIGKILL; returns when it is gone."""
+        self.child.kill()
+        self.child.wait()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()

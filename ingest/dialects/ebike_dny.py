@@ -8,7 +8,8 @@ import re
 from datetime import datetime
 
 from ingest.dialects.heard import Heard, Make, make
-from ingest.ebike.cabinet import Cabinet, hear, ports
+from ingest.ebike.cabinet import Cabinet, ports
+from ingest.ebike.hearing import hear
 from pilewatch.dny.fields import Fields, read_fields
 from pilewatch.dny.frames import BadFrame, Frame, Garbage, parse
 from pilewatch.model import Kind, Observation

@@ -129,12 +129,12 @@ class _Mapping:
             told = {key: a_word(get(top), key) for key, get in rule.told}
             data = {**self._promised, **{k: v for k, v in told.items() if v is not None}}
             kind = Kind.ONLINE if online else Kind.OFFLINE
-            found.append(where.say(kind, data=data if online else None))
+            found.append(where.say(kind=kind, data=data if online else None))
         if rule.heartbeat is not None:
             numbers, confirms = rule.heartbeat
             life = {name: get(top) for name, get in numbers}
             live = confirms and not where.heard.replayed
-            found.append(where.say(Kind.HEARTBEAT, data=life, confirms_all=live))
+            found.append(where.say(kind=Kind.HEARTBEAT, data=life, confirms_all=live))
         return found
 
 

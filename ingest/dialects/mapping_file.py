@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from ingest.dialects.mapping_meanings import fault, session, status
+from ingest.dialects.mapping_meanings import fault, first, session, status
 from ingest.dialects.mapping_places import Places, known_values, limited, looked_up, read_number
 from ingest.dialects.rules import Numbers, Payload, Port, Rule
 from ingest.dialects.toml_lines import Table
@@ -156,7 +156,7 @@ class Compiler:
         table = self.table
         connector, fixed = self.connector()
         faults = tuple(fault(self.places, inner) for inner in table.tables("faults"))
-        statuses = tuple(status(self.places, inner) for inner in table.tables("status"))
+        said = first(status(self.places, inner) for inner in table.tables("status"))
         measures: tuple[tuple[str, Numbers], ...] = ()
         session_id = None
         for inner in table.tables("meter"):
@@ -170,7 +170,7 @@ class Compiler:
         for inner in table.tables("session"):
             sessions = session(self.places, inner)
         source = table.take("source", str) or table.need("topic", str)
-        return Port(connector, fixed, statuses, faults, source, measures, sessions, session_id)
+        return Port(connector, fixed, said, faults, source, measures, sessions, session_id)
 
     def connector(self) -> tuple[Numbers | None, int | None]:
         table = self.table

@@ -1,7 +1,7 @@
 """What statuses, faults and sessions of a mapping file mean, compiled; a mistake has its line."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from ingest.dialects.heard import finite
 from ingest.dialects.mapping_places import Places, known_values
@@ -12,12 +12,21 @@ from pilewatch.faultcodes import FAULTS, UNMAPPED
 from pilewatch.model import Kind, ReportedError, Status
 from pilewatch.wire import BadMessage
 
+_T = TypeVar("_T")
 _NOTHING = frozenset({"0", "", "null", "none", "ok", "normal", "no", "false", "[]", "{}"})
 _PHASES = {
     "started": Kind.SESSION_STARTED,
     "ended": Kind.SESSION_ENDED,
     "refused": Kind.SESSION_REFUSED,
 }
+
+
+def first(listed: Iterable[Callable[[Here], _T | None]]) -> Callable[[Here], _T | None] | None:
+    """The first of them that says something."""
+    ways = tuple(listed)
+    if len(ways) <= 1:
+        return ways[0] if ways else None
+    return lambda here: next((said for way in ways if (said := way(here)) is not None), None)
 
 
 def status(places: Places, table: Table) -> Callable[[Here], Said | None]:
@@ -35,12 +44,14 @@ def status(places: Places, table: Table) -> Callable[[Here], Said | None]:
     }
     meaning = _meaning(table, get)
     table.finish()
+    sayings = {known: Said(known, only_from.get(known)) for known in Status}
+    otherwise = None if default is None else sayings[Status(default)]
 
     def said(here: Here) -> Said | None:
-        if not all(key_of(got(here)) in wanted for got, wanted in when):
+        if when and not all(key_of(got(here)) in wanted for got, wanted in when):
             return None
-        found = meaning(here) or (None if default is None else Status(default))
-        return None if found is None else Said(found, only_from.get(found))
+        found = meaning(here)
+        return otherwise if found is None else sayings[found]
 
     return said
 
@@ -102,7 +113,7 @@ def fault(places: Places, table: Table) -> Callable[[Here], list[ReportedError] 
     table.finish()
 
     def told(here: Here) -> list[ReportedError] | None:
-        if not all(key_of(got(here)) in wanted for got, wanted in when):
+        if when and not all(key_of(got(here)) in wanted for got, wanted in when):
             return None
         return read(here)
 
@@ -228,8 +239,8 @@ def _of_bits(
 
     def read(here: Here) -> list[ReportedError] | None:
         value = _whole(get(here), "faults")
-        if value is None:
-            return None
+        if not value:
+            return value if value is None else []
         return [
             ReportedError(known.get(bit, UNMAPPED), f"{named} {bit}")
             for bit in range(value.bit_length())

@@ -18,6 +18,7 @@ _TOGETHER: dict[str, Callable[[list[float]], float]] = {
     "mean": lambda values: math.fsum(values) / len(values),
     "product": math.prod,
 }
+_PLAIN = (float, int)
 _WAYS = ("from", *_TOGETHER)
 
 
@@ -131,8 +132,8 @@ def read_number(get: Get, reading: Reading, where: str) -> Numbers:
 
     def read(here: Here) -> float | None:
         value = get(here)
-        if factor is not None and type(value) is float and -1e15 <= value <= 1e15:
-            return round(value * factor, 9)
+        if factor is not None and type(value) in _PLAIN and -1e15 <= value <= 1e15:
+            return round(float(value) * factor, 9)
         return reading.number(value, where)
 
     return read

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from ingest.dialects.heard import Heard
@@ -22,7 +23,7 @@ class Port(NamedTuple):
 
     connector: Numbers | None
     fixed: int | None
-    statuses: tuple[Callable[[Here], "Said | None"], ...]
+    status: Callable[[Here], "Said | None"] | None
     faults: tuple[Callable[[Here], list[ReportedError] | None], ...]
     source: str | None
     measures: tuple[tuple[str, Numbers], ...]
@@ -71,29 +72,10 @@ class Rule(NamedTuple):
 
 
 class Where(NamedTuple):
-    """Whose message, and the times it has."""
+    """Whose message it is; `say` makes an observation that has its charger and times."""
 
     heard: Heard
-    observed_at: datetime
-    clock_fault: bool
-    digest: int | None
-    seq: int
-
-    def say(self, kind: Kind, connector: int = 0, **said: Any) -> Observation:
-        heard = self.heard
-        return Observation(
-            kind=kind,
-            charger=heard.charger,
-            connector=connector,
-            observed_at=self.observed_at,
-            received_at=heard.received_at,
-            seq=self.seq,
-            clock_fault=self.clock_fault,
-            replayed=heard.replayed,
-            redelivered=heard.redelivered,
-            digest=self.digest,
-            **said,
-        )
+    say: Callable[..., Observation]
 
 
 def nested(values: Any) -> dict[str, Any]:
@@ -161,11 +143,28 @@ def where_of(rule: Rule, top: Here, heard: Heard) -> Where:
         raise BadMessage(f"seq is {seq}; right would be 0 or more")
     number = -1 if seq is None else int(seq)
     if at is None or not CLOCK_FLOOR <= at <= heard.received_at + CLOCK_AHEAD:
-        return Where(heard, heard.received_at, at is not None, heard.digest(), number)
+        return _where(heard, heard.received_at, number, at is not None, heard.digest())
     if seq is None:
         # Clocks of whole seconds: what came later in the same one is later.
         number = microseconds(heard.received_at)
-    return Where(heard, at, False, None, number)
+    return _where(heard, at, number)
+
+
+def _where(
+    heard: Heard, at: datetime, seq: int, clock_fault: bool = False, digest: int | None = None
+) -> Where:
+    say = partial(
+        Observation,
+        charger=heard.charger,
+        observed_at=at,
+        received_at=heard.received_at,
+        seq=seq,
+        clock_fault=clock_fault,
+        replayed=heard.replayed,
+        redelivered=heard.redelivered,
+        digest=digest,
+    )
+    return Where(heard, say)
 
 
 def elements(rule: Rule, top: Here) -> Iterator[Here]:
@@ -195,7 +194,7 @@ def elements(rule: Rule, top: Here) -> Iterator[Here]:
 
 def port_of(rule: Rule, here: Here, where: Where, taken: set[int]) -> list[Observation]:
     port = rule.port
-    status = next((s for get in port.statuses if (s := get(here)) is not None), None)
+    status = None if port.status is None else port.status(here)
     told = [some for get in port.faults if (some := get(here)) is not None]
     errors: tuple[ReportedError, ...] | None = () if told else None
     if any(told):
@@ -213,8 +212,8 @@ def port_of(rule: Rule, here: Here, where: Where, taken: set[int]) -> list[Obser
     if status is not None or errors is not None:
         found.append(
             where.say(
-                Kind.STATUS,
-                connector,
+                kind=Kind.STATUS,
+                connector=connector,
                 status=None if status is None else status.status,
                 only_from=None if status is None else status.only_from,
                 errors=errors,
@@ -223,12 +222,14 @@ def port_of(rule: Rule, here: Here, where: Where, taken: set[int]) -> list[Obser
         )
     session_id = None if port.session_id is None else a_word(port.session_id(here), "session_id")
     if values:
-        found.append(where.say(Kind.METER, connector, session_id=session_id, **values))
+        found.append(
+            where.say(kind=Kind.METER, connector=connector, session_id=session_id, **values)
+        )
     if session is not None:
         found.append(
             where.say(
-                session.kind,
-                connector,
+                kind=session.kind,
+                connector=connector,
                 session_id=session.id,
                 energy_wh=session.energy_wh,
                 reason=session.reason,

@@ -69,9 +69,9 @@ def _alike(was: Observation, said: Observation) -> bool:
     if said.kind == Kind.STATUS:
         return (was.status, was.errors, was.only_from) == (said.status, said.errors, said.only_from)
     if said.kind == Kind.METER:
-        old, new = _values(was), _values(said)
-        return was.session_id == said.session_id and (
-            old == new or all(map(_near, old, new, _NEAR.values()))
+        return was.session_id == said.session_id and all(
+            old == new or (old and new and abs(old - new) <= max(near, abs(old) * _SHARE))
+            for old, new, near in zip(_values(was), _values(said), _NEAR.values(), strict=True)
         )
     if said.kind == Kind.HEARTBEAT:
         return was.data == said.data or set(said.data or ()) <= _LIFE
@@ -81,9 +81,3 @@ def _alike(was: Observation, said: Observation) -> bool:
 def _touch(one: int, other: int) -> bool:
     """Whether two connectors' numbers mean the same one; 0 is each."""
     return one in (other, 0) or other == 0
-
-
-def _near(was: float | None, said: float | None, near: float) -> bool:
-    if was is None or said is None or was == 0 or said == 0:
-        return was == said
-    return abs(was - said) <= max(near, abs(was) * _SHARE)

@@ -111,7 +111,22 @@ def read_toml(name: str, data: bytes) -> Table:
         raise BadMapping(f"{name}:{line}: not TOML: {error}") from error
     except RecursionError as error:
         raise BadMapping(f"{name}:1: nested too deeply") from error
-    return Table(values, File(name, text), ())
+    except ValueError as error:  # more digits than Python reads
+        raise BadMapping(f"{name}:1: not TOML: {error}") from error
+    file = File(name, text)
+    for path in _too_large(values, ()):
+        right = "right would be a whole number of at most 64 bits"
+        raise BadMapping(f"{name}:{file.line(path)}: {path[-1]}: {right}")
+    return Table(values, file, ())
+
+
+def _too_large(value: Any, path: Path) -> Iterator[Path]:
+    """Where whole numbers are that TOML does not have: it has those of 64 bits."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        yield path
+    inner = value.items() if isinstance(value, dict) else ()
+    for key, one in enumerate(value) if isinstance(value, list) else inner:
+        yield from _too_large(one, (*path, key))
 
 
 def _places(text: str) -> Iterator[tuple[Path, int]]:

@@ -15,19 +15,14 @@ from zlib import crc32
 import structlog
 
 from ingest.ebike import native
-from ingest.ebike.cabinet import (
-    Cabinet,
-    Heard,
-    Port,
-    forget,
-    hear,
-    ports,
-    settled_session,
-    settlement_key,
-)
-from ingest.ebike.keeper import Keeper, Known, Settled, Waiting
+from ingest.ebike.cabinet import Cabinet, Port, ports
+from ingest.ebike.hearing import Heard, hear
+from ingest.ebike.held import forget
+from ingest.ebike.keeper import Keeper, Known, Settled
 from ingest.ebike.metrics import Metrics
 from ingest.ebike.publisher import Publisher
+from ingest.ebike.sessions import settled_session, settlement_key
+from ingest.ebike.settlements import Settlements
 from pilewatch.clock import Clock
 from pilewatch.dny import fields
 from pilewatch.dny.fields import Fields, Settlement, read_fields
@@ -46,7 +41,6 @@ _DEVICES = 50_000
 """Devices remembered at most; beyond them those that are gone are forgotten."""
 _SAID_AT_ONCE, _SAID_EVERY_S = 50, 0.2
 _METER_S = 300
-_SWEEP_AT_ONCE = 200
 _SWEEP_S = 5.0
 Committed = Callable[[], None]
 
@@ -97,7 +91,7 @@ class Desk:
         self.devices: dict[int, Device] = {}
         self.heard: Callable[[Device, Frame, Fields], None] = lambda *_: None
         """Told of every frame of a device that is no repeat, after it was taken in."""
-        self._sending: set[int] = set()
+        self._settlements = Settlements(keeper, publisher, metrics)
         self._sweep = asyncio.Event()
         self._here: dict[str, Device] = {}
 
@@ -287,25 +281,16 @@ class Desk:
             tuple((m.kind, m.payload.decode()) for m in messages),
             at,
         )
-        future = self._keeper.settle(settled)
-        if future is None:
-            self._metrics.settlements.labels("postponed").inc()
-            device.last.pop(frame.command, None)
-            return
 
-        def committed(kept: asyncio.Future[int | None]) -> None:
-            if kept.cancelled():
-                return
-            row = kept.result()
-            self._metrics.settlements.labels("repeat" if row is None else "kept").inc()
+        def kept(new: bool) -> None:
             if done is not None:
                 done()
-            if row is not None:
+            if new:
                 again = hear(self._aware(device), frame, said, at)
                 self._apply(device, again._replace(observations=[]), said, at)
-                self._publish_settlement(Waiting(row, settled.charger, list(settled.messages)))
 
-        future.add_done_callback(committed)
+        if not self._settlements.commit(settled, kept):
+            device.last.pop(frame.command, None)
 
     async def keep_publishing(self) -> None:
         """Again and again, until cancelled: what is kept and the broker does not have goes out,
@@ -321,38 +306,7 @@ class Desk:
                 self.ask_again()
             if self._publisher.missed and self._publisher.up:
                 await self._say_all()
-            await self._publish_kept()
-
-    async def _publish_kept(self) -> None:
-        after = 0
-        while self._publisher.up:
-            future = self._keeper.unpublished(after, _SWEEP_AT_ONCE)
-            rows = [] if future is None else await future
-            for row in rows:
-                self._publish_settlement(row)
-            if len(rows) < _SWEEP_AT_ONCE:
-                return
-            after = rows[-1].id
-
-    def _publish_settlement(self, row: Waiting) -> None:
-        """Mark the row when the broker has acknowledged the last of its messages."""
-        if row.id in self._sending:
-            return
-        self._sending.add(row.id)
-        left = len(row.messages)
-
-        def acknowledged() -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                self._sending.discard(row.id)
-                self._keeper.mark_published([row.id])
-
-        for kind, payload in row.messages:
-            said = native.Message(kind, payload.encode())
-            if not self._publisher.publish(row.charger, said, acknowledged):
-                self._sending.discard(row.id)  # the next sweep tries again
-                return
+            await self._settlements.publish_kept()
 
     # --- words
 

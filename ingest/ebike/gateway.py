@@ -14,7 +14,7 @@ from ingest.ebike.keeper import Keeper
 from ingest.ebike.metrics import Metrics
 from ingest.ebike.orders import Orders
 from ingest.ebike.publisher import Publisher
-from ingest.ebike.stopping import end, stop_on_signals
+from ingest.stopping import end, stop_on_signals
 from pilewatch.clock import Clock, utc_now
 from pilewatch.dny.fields import ASK, SETTLEMENT
 from pilewatch.dny.frames import Frame, Garbage, build, parse

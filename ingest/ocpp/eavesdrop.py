@@ -54,7 +54,7 @@ class Ear:
         self._blind = charger is None
         self.protocol: str | None = None
         self.keeps_context = (True, True)
-        self.reading: _Reading | None = None
+        self.reading: Reading | None = None
 
     def from_charger(self, data: bytes) -> None:
         """Bytes on their way to upstream."""
@@ -114,7 +114,7 @@ class Ear:
             self._owner.put(_Heard(self, "alive", True, now))
 
 
-class _Reading:
+class Reading:
     """What one connection has said so far; lives in the reading thread."""
 
     def __init__(self, protocol: str, keeps_context: tuple[bool, bool]):
@@ -220,13 +220,13 @@ class Eavesdropper:
         self.metrics.unplaced.inc(reading.station.unplaced - before)
         return said
 
-    def _open(self, ear: Ear) -> _Reading:
-        ear.reading = _Reading(ear.protocol or "", ear.keeps_context)
+    def _open(self, ear: Ear) -> Reading:
+        ear.reading = Reading(ear.protocol or "", ear.keeps_context)
         self._here[ear.charger or ""] = ear
         self.metrics.connected.labels(ear.protocol).inc()
         return ear.reading
 
-    def _close(self, ear: Ear, reading: _Reading) -> list[Said]:
+    def _close(self, ear: Ear, reading: Reading) -> list[Said]:
         self.metrics.connected.labels(ear.protocol).dec()
         ear.reading = None
         if self._here.get(ear.charger or "") is not ear:

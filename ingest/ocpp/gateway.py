@@ -1,7 +1,6 @@
 """The OCPP gateway as a process: `pilewatch ocpp-gateway`."""
 
 import asyncio
-import signal
 import socket as sockets
 import ssl
 import time
@@ -30,9 +29,11 @@ from ingest.ocpp.orders import Outcome
 from ingest.ocpp.station import Said
 from ingest.ocpp.station16 import Station16
 from ingest.ocpp.station201 import Station201
+from ingest.stopping import stop_on_signals
 from ingest.writer import KeepSome
 from pilewatch.clock import Clock, utc_now
 from pilewatch.observability import serve_metrics, setup_logging
+from pilewatch.openfiles import allow_connections
 from pilewatch.settings import BadSettings, Ocpp, Settings
 from pilewatch.store.pool import open_pool
 
@@ -44,6 +45,8 @@ _COMMANDS = 5000
 _TRIM_S = 6 * 3600.0
 _VERIFYING = 4
 _LEAVE_S = 10.0
+_OPEN_S = 60.0
+"""After a restart all chargers come at once and wait for the checks of their passwords."""
 
 
 class Admitted(NamedTuple):
@@ -84,6 +87,7 @@ class Gateway:
         self._admitted: WeakKeyDictionary[ServerConnection, Admitted] = WeakKeyDictionary()
         self._verifying = asyncio.Semaphore(_VERIFYING)
         self._here: dict[str, Connection] = {}
+        self._at_door = 0
         self._obeyed: OrderedDict[str, Said | None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self.server: Server | None = None
@@ -105,6 +109,7 @@ class Gateway:
                 ocpp.port,
                 process_request=self._admit,
                 subprotocols=[Subprotocol(name) for name in PROTOCOLS],
+                open_timeout=_OPEN_S,
                 ping_interval=ocpp.ping_s,
                 ping_timeout=ocpp.ping_s,
                 close_timeout=5,
@@ -141,6 +146,15 @@ class Gateway:
     # --- the door
 
     async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
+        if len(self._here) + self._at_door >= self.hall.settings.max_connections:
+            return self._refuse(socket, HTTPStatus.SERVICE_UNAVAILABLE, "too many chargers")
+        self._at_door += 1
+        try:
+            return await self._let_in(socket, request)
+        finally:
+            self._at_door -= 1
+
+    async def _let_in(self, socket: ServerConnection, request: Request) -> Response | None:
         try:
             found = await self._look(socket, request)
         except psycopg.Error as error:
@@ -301,9 +315,13 @@ def run(settings: Settings) -> int:
 
     async def work() -> None:
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop_on_signals(stop)
         await Gateway(settings).run(stop)
 
-    asyncio.run(work())
+    try:
+        allow_connections(settings.ocpp.max_connections)
+        asyncio.run(work())
+    except OSError as error:
+        _LOG.error("cannot listen", problem=str(error))
+        return 1
     return 0

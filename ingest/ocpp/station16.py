@@ -14,6 +14,7 @@ from ingest.ocpp.station import (
     clean_info,
     number_of,
     watt_hours,
+    when,
 )
 
 STATUSES = {
@@ -72,7 +73,7 @@ class Station16(Station):
             return []
         port = self.port(number)
         error = faults.of_status(
-            str(said.get("errorCode", "NoError")),
+            clean(str(said.get("errorCode", "NoError"))) or "NoError",
             clean(said.get("vendorErrorCode")),
             clean_info(said.get("info")),
             faulted=status == "faulted",
@@ -83,11 +84,11 @@ class Station16(Station):
         return self.status(number, said.get("timestamp"), now)
 
     def _start(self, said: dict[str, Any], answer: dict[str, Any], now: datetime) -> list[Said]:
-        number, id = number_of(said.get("connectorId")), answer.get("transactionId")
-        if not number or not isinstance(id, int):
+        number, id = number_of(said.get("connectorId")), _transaction(answer.get("transactionId"))
+        if not number or id is None:
             self.unplaced += 1
             return []
-        session = Session(str(id), number, watt_hours(said.get("meterStart")))
+        session = Session(id, number, watt_hours(said.get("meterStart")))
         at = said.get("timestamp")
         if reason := _refusal(answer):
             session.refused = True
@@ -103,7 +104,7 @@ class Station16(Station):
             if number is None:
                 self.unplaced += 1
                 return []
-            id = id or self.port(number).session or f"unknown-{said.get('timestamp')}"
+            id = id or self.port(number).session or f"unknown-{when(said.get('timestamp'), now)}"
             session = self.sessions.get(id) or Session(id, number)
         values = self.meter(session.connector, said.get("transactionData"), session.id, now)
         session.last_wh = watt_hours(said.get("meterStop"))
@@ -111,7 +112,13 @@ class Station16(Station):
 
     def _session_of(self, id: Any) -> str | None:
         """Zero is what some say while they do not know it."""
-        return str(id) if isinstance(id, int) and id > 0 else None
+        return _transaction(id) if id != 0 else None
+
+
+def _transaction(id: Any) -> str | None:
+    """A transaction's number; the standard wants an integer and names no limit."""
+    fits = isinstance(id, int) and not isinstance(id, bool) and 0 <= id < 2**63
+    return str(id) if fits else None
 
 
 def _refusal(answer: dict[str, Any]) -> str | None:

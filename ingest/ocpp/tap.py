@@ -7,7 +7,6 @@ bounded queue and is read in another thread: what finds no room there is not rea
 
 import asyncio
 import contextlib
-import signal
 import socket as sockets
 import ssl
 from collections.abc import Coroutine
@@ -23,6 +22,7 @@ from ingest.ocpp.door import identity_of
 from ingest.ocpp.eavesdrop import Ear, Eavesdropper
 from ingest.ocpp.line import Line
 from ingest.ocpp.metrics import Metrics
+from ingest.stopping import stop_on_signals
 from pilewatch.clock import Clock, utc_now
 from pilewatch.observability import serve_metrics, setup_logging
 from pilewatch.settings import Settings
@@ -235,8 +235,7 @@ def run(settings: Settings, tapped: Tapped) -> int:
 
     async def work() -> None:
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop_on_signals(stop)
         await Tap(settings, tapped).run(stop)
 
     asyncio.run(work())

@@ -4,9 +4,12 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import strategies as st
 
 from pilewatch.dny.frames import Frame
+from pilewatch.store.pool import connect
+from pilewatch.store.registry import load_registry
 
 SAMPLES = Path(__file__).parent / "samples" / "frames.tsv"
 
@@ -27,3 +30,25 @@ frames = st.builds(
     st.integers(0, 255),
     st.binary(max_size=242),
 )
+
+
+REGISTRY = """\
+areas: [{code: a, name: A}]
+grids: [{code: g, area: a, name: G}]
+sites: [{code: s, grid: g, name: S}]
+gateways: [{code: H, site: s, device: dny-1}]
+chargers:
+  - {code: E1, site: s, kind: ebike, label: '1', connectors: 2, device: dny-11220795}
+  - {code: E2, site: s, kind: ebike, label: '2', connectors: 16, gateway: H, device: dny-2}
+  - {code: dny-3, site: s, kind: ebike, label: '3', connectors: 16, gateway: H}
+"""
+
+
+@pytest.fixture
+def url(plain_database_url: str, tmp_path: Path) -> str:
+    """A database with three cabinets."""
+    file = tmp_path / "registry.yaml"
+    file.write_text(REGISTRY)
+    with connect(plain_database_url, application="test") as db:
+        load_registry(db, file)
+    return plain_database_url

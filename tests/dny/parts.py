@@ -7,16 +7,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from ingest.ebike.gateway import Gateway
 from ingest.ebike.tap import Address, Tap
 from pilewatch.dny import fields
-from pilewatch.dny.fields import Fields
+from pilewatch.dny.fields import Fields, Settlement
 from pilewatch.dny.frames import Frame, Item, build, parse
 from pilewatch.settings import Database, Ebike, Mqtt, Settings
+from pilewatch.store.pool import connect
 
+ORDER = bytes(range(16))
 COMMAND = {shape: command for command, shape in fields.FROM_DEVICE.items()}
 
 
@@ -134,3 +137,27 @@ class Modem:
 def unix(data: bytes) -> float:
     """The time in an answer, less ours: seconds."""
     return int.from_bytes(data, "little") - datetime.now().timestamp()  # noqa: DTZ005
+
+
+def ask(url: str, query: str, *values: object) -> list[dict[str, Any]]:
+    """What the database says."""
+    with connect(url, application="test") as db:
+        return db.execute(query, values).fetchall()  # type: ignore[arg-type]
+
+
+def shown(url: str, code: str) -> list[tuple[str, list[str]]]:
+    """Status and faults of each port that is known now."""
+    rows = ask(
+        url,
+        "SELECT n.status, n.errors FROM connector_now(now()) n "
+        "JOIN charger c ON c.id = n.charger_id WHERE c.code = %s AND n.online ORDER BY n.number",
+        code,
+    )
+    return [(row["status"], [e["code"] for e in row["errors"]]) for row in rows]
+
+
+def settlement(order: bytes = ORDER, stop: int = 1, **more: int) -> Settlement:
+    """The end of a session."""
+    values = {"duration": 3600, "max_power": 1000, "energy": 48, "port": 0, "start_mode": 1,
+              "card": 0} | more  # fmt: skip
+    return Settlement(stop=stop, order=order, **values)

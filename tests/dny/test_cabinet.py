@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from ingest.dialects.ebike_dny import ebike_dny
 from ingest.dialects.registry import Dialects
-from ingest.ebike.cabinet import Cabinet, Held, forget, hear, ports
+from ingest.ebike.cabinet import Cabinet, Held, ports
+from ingest.ebike.hearing import hear
+from ingest.ebike.held import forget
 from pilewatch.dny import fields
 from pilewatch.dny.fields import Alarm, Fields, Heartbeat, PortPower, Register, Settlement
 from pilewatch.dny.frames import BadFrame, Frame, build, read_frame

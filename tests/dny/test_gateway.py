@@ -3,14 +3,11 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -20,39 +17,18 @@ from deploy.embedded import free_port
 from ingest.ebike import orders
 from ingest.ebike.gateway import Gateway
 from pilewatch.dny import fields
-from pilewatch.dny.fields import Alarm, Register, Settlement
+from pilewatch.dny.fields import Alarm, Register
 from pilewatch.dny.frames import Frame, build, read_frame
 from pilewatch.store.pool import connect
 from pilewatch.store.registry import BadRegistry, load_registry
-from tests.dny.conftest import SAMPLE
-from tests.dny.parts import Modem, gateway, settings_for, unix
+from tests.dny.conftest import REGISTRY, SAMPLE
+from tests.dny.parts import ORDER, Modem, ask, gateway, settings_for, settlement, shown, unix
 from tests.ingest.conftest import running, wait_until
 from tests.ingest.conftest import settings_for as ingest_settings
-from tests.parts import Mosquitto
+from tests.parts import GatewayProcess, Mosquitto
 
 pytestmark = pytest.mark.mosquitto
-REGISTRY = """\
-areas: [{code: a, name: A}]
-grids: [{code: g, area: a, name: G}]
-sites: [{code: s, grid: g, name: S}]
-gateways: [{code: H, site: s, device: dny-1}]
-chargers:
-  - {code: E1, site: s, kind: ebike, label: '1', connectors: 2, device: dny-11220795}
-  - {code: E2, site: s, kind: ebike, label: '2', connectors: 16, gateway: H, device: dny-2}
-  - {code: dny-3, site: s, kind: ebike, label: '3', connectors: 16, gateway: H}
-"""
 HOST, SLAVE, OTHER = 0x0A000001, 0x06000002, 0x06000003
-ORDER = bytes(range(16))
-
-
-@pytest.fixture
-def url(plain_database_url: str, tmp_path: Path) -> str:
-    """A database with three cabinets."""
-    file = tmp_path / "registry.yaml"
-    file.write_text(REGISTRY)
-    with connect(plain_database_url, application="test") as db:
-        load_registry(db, file)
-    return plain_database_url
 
 
 @pytest.fixture
@@ -63,29 +39,6 @@ def here(url: str, mosquitto: Mosquitto) -> Iterator[Gateway]:
         with gateway(settings) as made:
             wait_until(lambda: made.publisher.up)
             yield made
-
-
-def ask(url: str, query: str, *values: object) -> list[dict[str, Any]]:
-    """What the database says."""
-    with connect(url, application="test") as db:
-        return db.execute(query, values).fetchall()  # type: ignore[arg-type]
-
-
-def shown(url: str, code: str) -> list[tuple[str, list[str]]]:
-    """Status and faults of each port that is known now."""
-    rows = ask(
-        url,
-        "SELECT n.status, n.errors FROM connector_now(now()) n "
-        "JOIN charger c ON c.id = n.charger_id WHERE c.code = %s AND n.online ORDER BY n.number",
-        code,
-    )
-    return [(row["status"], [e["code"] for e in row["errors"]]) for row in rows]
-
-
-def settlement(order: bytes = ORDER, stop: int = 1, **more: int) -> Settlement:
-    values = {"duration": 3600, "max_power": 1000, "energy": 48, "port": 0, "start_mode": 1,
-              "card": 0} | more  # fmt: skip
-    return Settlement(stop=stop, order=order, **values)
 
 
 def test_a_device_hears_what_keeps_it_online_and_its_ports_are_seen(
@@ -170,39 +123,11 @@ def test_a_settlement_is_answered_after_its_commit_and_counts_once(here: Gateway
     assert len(ask(url, "SELECT id FROM ebike_settlement")) == 1
 
 
-class Process:
-    """`pilewatch ebike-gateway` as a child that can be killed."""
-
-    def __init__(self, url: str, mqtt_port: int):
-        self.port = free_port()
-        environment = {
-            **os.environ,
-            "PILEWATCH_DATABASE__URL": url,
-            "PILEWATCH_MQTT__HOST": "127.0.0.1",
-            "PILEWATCH_MQTT__PORT": str(mqtt_port),
-            "PILEWATCH_EBIKE__HOST": "127.0.0.1",
-            "PILEWATCH_EBIKE__PORT": str(self.port),
-        }
-        self.child = subprocess.Popen(
-            [sys.executable, "-m", "deploy.command", "ebike-gateway"], env=environment
-        )
-
-    def __enter__(self) -> "Process":
-        wait_until(self._listens, 60)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.child.kill()
-        self.child.wait()
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-
 def test_kill_9_loses_no_answered_settlement_and_no_fire(url: str, mosquitto: Mosquitto) -> None:
     nobody = free_port()
-    with Process(url, nobody) as first:  # no broker: what is answered can only be in the database
+    with GatewayProcess(
+        "ebike", url, nobody
+    ) as first:  # no broker: what is answered can only be in the database
         modem = Modem(first.port)
         modem.beat(0, 0)
         assert modem.hear() is not None
@@ -210,8 +135,11 @@ def test_kill_9_loses_no_answered_settlement_and_no_fire(url: str, mosquitto: Mo
         modem.say(settlement())
         assert (modem.hear() or Frame(0, 0, 0)).command == fields.SETTLEMENT
         wait_until(lambda: ask(url, "SELECT code FROM ebike_held"))
-        first.child.kill()
-    with running(ingest_settings(url, mosquitto.port)), Process(url, mosquitto.port) as second:
+        first.kill()
+    with (
+        running(ingest_settings(url, mosquitto.port)),
+        GatewayProcess("ebike", url, mosquitto.port) as second,
+    ):
         wait_until(lambda: ask(url, "SELECT session_id FROM charging_session"), 40)
         modem = Modem(second.port)
         modem.beat(0, 0)

@@ -23,8 +23,7 @@ from simulator.messages import Sent
 from simulator.modems import physical_id
 from simulator.scenario import Demand, Faults, Scenario, Use, read_scenario
 from simulator.world import World
-from tests.dny.parts import gateway, settings_for
-from tests.dny.test_gateway import ask, shown
+from tests.dny.parts import ask, gateway, settings_for, shown
 from tests.ingest.conftest import running, wait_until
 from tests.ingest.conftest import settings_for as ingest_settings
 from tests.parts import Mosquitto

@@ -19,8 +19,8 @@ from pilewatch.dny import fields
 from pilewatch.dny.frames import Frame, build
 from pilewatch.store.pool import connect
 from pilewatch.store.registry import load_registry
-from tests.dny.parts import Modem, settings_for, tap
-from tests.dny.test_gateway import REGISTRY, ask, settlement, shown
+from tests.dny.conftest import REGISTRY
+from tests.dny.parts import Modem, ask, settings_for, settlement, shown, tap
 from tests.ingest.conftest import running, wait_until
 from tests.ingest.conftest import settings_for as ingest_settings
 from tests.parts import Mosquitto

@@ -218,6 +218,20 @@ def test_who_may_come_in(database: str, mosquitto: Mosquitto) -> None:
         heard.next("C9 online", vendor="Alfen BV")
 
 
+def test_a_full_house_takes_nobody_in_and_a_free_place_is_taken(
+    database: str, mosquitto: Mosquitto
+) -> None:
+    with gateway(database, mosquitto.port, max_connections=1) as hall:
+        with pile(hall.port) as p:
+            assert "currentTime" in p.call("Heartbeat", {})
+            with pytest.raises(InvalidStatus) as refused, pile(hall.port, "C2"):
+                pass
+            assert refused.value.response.status_code == 503
+        wait_until(lambda: not hall._here)
+        with pile(hall.port, "C2") as p:
+            assert "currentTime" in p.call("Heartbeat", {})
+
+
 def test_the_newest_connection_of_a_charger_wins(database: str, mosquitto: Mosquitto) -> None:
     with gateway(database, mosquitto.port) as hall, ears(mosquitto.port) as heard:
         with pile(hall.port) as old, pile(hall.port) as new:

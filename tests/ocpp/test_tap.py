@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -152,10 +153,18 @@ def test_without_broker_everything_passes(mosquitto: Mosquitto) -> None:
             assert p.call("Heartbeat", {})["interval"] == 300
 
 
-def test_a_stalled_listener_drops_on_its_own_side_and_catches_up(mosquitto: Mosquitto) -> None:
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A broker for thousands of messages; one that saves each change needs half a minute."""
+    broker = Mosquitto(tmp_path / "mosquitto", extra="persistence false").start()
+    yield broker
+    broker.stop()
+
+
+def test_a_stalled_listener_drops_on_its_own_side_and_catches_up(forgetful: Mosquitto) -> None:
     metrics = Metrics(CollectorRegistry())
-    line = Line(Mqtt(host="127.0.0.1", port=mosquitto.port), "stalled", metrics)
-    line.client.connect("127.0.0.1", mosquitto.port)
+    line = Line(Mqtt(host="127.0.0.1", port=forgetful.port), "stalled", metrics)
+    line.client.connect("127.0.0.1", forgetful.port)
     line.client.loop_start()
     listening = Eavesdropper(line, clock=utc_now, metrics=metrics)
     ear = listening.listen("T2")
@@ -165,7 +174,7 @@ def test_a_stalled_listener_drops_on_its_own_side_and_catches_up(mosquitto: Mosq
         ear.from_charger(beat)
     dropped = metrics.dropped.labels("no room")
     assert dropped._value.get() == 2_001  # the first place is taken by the connection itself
-    with ears(mosquitto.port) as heard:
+    with ears(forgetful.port) as heard:
         listening.start()
         wait_until(lambda: listening._heard.qsize() < 5_000)
         free = {"connectorId": 3, "status": "Available", "errorCode": "NoError"}
