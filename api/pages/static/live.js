@@ -2,6 +2,7 @@
 const main = document.querySelector("main[data-live]");
 const lost = document.querySelector("[data-lost]");
 const POLL_MS = 60_000;
+const REST_MS = Number(main?.dataset.rest ?? 400); // what costs more to make rests longer
 
 function tick() {
   const format = new Intl.RelativeTimeFormat(document.documentElement.lang);
@@ -15,6 +16,7 @@ function tick() {
 
 // Somebody is at work in it: a field has the focus, or no longer its first value.
 function busy(part) {
+  if (part.querySelector("[data-held], [role=slider]:focus-visible")) return true;
   if (part.contains(document.activeElement?.closest("select, input:not([type=checkbox]), textarea") ?? null)) return true;
   const fields = [...part.querySelectorAll("input, textarea")];
   const lists = [...part.querySelectorAll("select")];
@@ -34,18 +36,21 @@ function put(old, fresh) {
   }
   const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
   old.replaceChildren(...fresh.childNodes);
+  document.dispatchEvent(new CustomEvent("renewed", { detail: old.id })); // a page's script puts its own parts in again
   if (focused) document.getElementById(focused)?.focus();
 }
 
-async function refresh() {
-  const answer = await fetch(location.href, { headers: { "X-Fragment": "1" } });
+async function refresh(asked = "") {
+  const address = location.href;
+  const answer = await fetch(address, { headers: { "X-Fragment": "1" } });
   if (answer.redirected) location.reload();
   if (!answer.ok) throw new Error(String(answer.status));
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (location.href !== address) return; // somebody has gone on meanwhile
   const regions = main.querySelectorAll("[data-region]");
   for (const region of regions) {
     const same = fresh.getElementById(region.id);
-    if (same && !busy(region)) put(region, same);
+    if (same && (region.id === asked || !busy(region))) put(region, same);
   }
   if (!regions.length && !busy(main)) {
     put(main, fresh.body);
@@ -54,15 +59,22 @@ async function refresh() {
   tick();
 }
 
+function told(refreshed) {
+  refreshed.then(() => { if (!source || source.readyState === EventSource.OPEN) lost.hidden = true; },
+    () => { lost.hidden = false; });
+}
+
 let due = 0;
 function soon() {
   if (due) return;
   due = setTimeout(() => {
     due = 0;
-    refresh().then(() => { if (!source || source.readyState === EventSource.OPEN) lost.hidden = true; },
-      () => { lost.hidden = false; });
-  }, 400);
+    told(refresh());
+  }, REST_MS);
 }
+
+// A page's script has changed the address, and wants this region for it at once.
+document.addEventListener("ask-anew", (event) => told(refresh(event.detail)));
 
 let source = null;
 function listen() {
