@@ -16,7 +16,7 @@ help: ## this list
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
 	@echo "making .venv from $(LOCK) …"
 	@test -x $(RUN)/python || $(PYTHON) -m venv .venv
-	@$(PIP) --require-hashes -r $(LOCK) >.venv/install.log 2>&1 & pip=$$!; all=$$(grep -c '==' $(LOCK)); \
+	@$(PIP) --no-deps --require-hashes -r $(LOCK) >.venv/install.log 2>&1 & pip=$$!; all=$$(grep -c '==' $(LOCK)); \
 	while kill -0 $$pip 2>/dev/null; do \
 	  sleep 3; echo "  $$(grep -c '^Collecting' .venv/install.log) of at most $$all packages"; \
 	done; \

@@ -2,27 +2,20 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import Path, Request, Response
 
 from api import people, problems
 from api import people_models as models
 from api.attempts import TooManyAttempts
-from api.context import Ask, Asked, Paged, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked, Paged
 from api.limits import address_of
 from api.models import Big, Listed
 from api.persons import KeyId, end_key, new_key
 from api.problems import Problem
 from api.rights import demand
+from api.routers import ordering, reading
 
-router = APIRouter(prefix="/api/v1", tags=["people"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["people"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("people"), ordering("people")
 SessionId = Annotated[int, Path(ge=1, le=Big, description="The session's number")]
 
 
@@ -133,7 +126,7 @@ def change_password(body: models.PasswordChange, request: Request, ask: Ask) -> 
     id = _me(ask)
     try:
         right = people.is_password(
-            ask.db, id, body.old, address=address_of(request, ask), now=ask.now
+            ask.db, id, body.old, address=address_of(request, ask.context), now=ask.now
         )
     except TooManyAttempts as error:
         raise Problem(

@@ -2,25 +2,18 @@
 
 from typing import Any, Literal
 
-from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict
 
 from api import problems
-from api.context import Ask, Asked, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked
 from api.models import Code, PathCode, Port, Text
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import ordering
 from pilewatch.store import queries
 from pilewatch.store.registry import adopt, is_registered
 
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["operation"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+orders = ordering("operation")
 _SQL = queries.load("console")
 _EXAMPLE: dict[str, Any] = {
     "site": "wanhe-1a",

@@ -1,39 +1,77 @@
 """Alerts of Prometheus come in by Alertmanager's webhook, and become incidents."""
 
 import re
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
 from psycopg.types.json import Jsonb
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
-from api import models, problems
-from api.context import Ask, Asked, guard_cache
-from api.idempotency import OnceRoute, once
+from api import problems
+from api.context import Ask, Asked
+from api.models import Code, Text, example, no_nul
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import ordering
 from pilewatch.faultcodes import FAULTS
 from pilewatch.store import queries
 
-orders = APIRouter(
-    prefix="/api/v1",
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+orders = ordering()
 _SQL = queries.load("alertmanager")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PORT = re.compile(r"[0-9]{1,3}")
 
 
+class Alert(BaseModel):
+    """One alert of a group. What else Alertmanager sends is not looked at."""
+
+    status: Literal["firing", "resolved"]
+    labels: dict[Code, Text] = Field(max_length=100)
+    annotations: dict[Code, Annotated[str, AfterValidator(no_nul)]] = Field(
+        default_factory=dict, max_length=100
+    )
+    starts_at: AwareDatetime = Field(alias="startsAt")
+    ends_at: AwareDatetime = Field(alias="endsAt")
+
+
+class AlertmanagerRequest(BaseModel):
+    """A group of alerts as Alertmanager's webhook sends it, version 4."""
+
+    model_config = example(
+        version="4",
+        status="firing",
+        receiver="pilewatch",
+        alerts=[
+            {
+                "status": "firing",
+                "labels": {"alertname": "OverTemperature", "charger": "WH-E01", "connector": "3"},
+                "annotations": {"summary": "91 °C in the cabinet"},
+                "startsAt": "2026-05-01T08:00:00Z",
+                "endsAt": "0001-01-01T00:00:00Z",
+            }
+        ],
+    )
+
+    version: Literal["4"]
+    alerts: list[Alert] = Field(max_length=500)
+
+
+class TakenAnswer(BaseModel):
+    """So many alerts were taken over."""
+
+    model_config = example(taken=1)
+
+    taken: int
+
+
 @orders.post(
     "/alertmanager",
     status_code=202,
-    response_model=models.TakenAnswer,
+    response_model=TakenAnswer,
     summary="Alerts of Alertmanager",
     tags=["incidents"],
     **problems.for_staff(),
 )
-def alertmanager(body: models.AlertmanagerRequest, ask: Ask) -> Any:
+def alertmanager(body: AlertmanagerRequest, ask: Ask) -> Any:
     """All of the group, or none. Labels: `charger` (and `connector`) or `site` say where; `code`,
     or else `alertname` (`over-temperature` or `OverTemperature`), is the fault. A resolved alert
     clears its incident."""
@@ -53,7 +91,7 @@ def alertmanager(body: models.AlertmanagerRequest, ask: Ask) -> Any:
     return {"taken": len(events)}
 
 
-def _event(ask: Asked, alert: models.Alert) -> dict[str, Any]:
+def _event(ask: Asked, alert: Alert) -> dict[str, Any]:
     """The alert as a row of `event`. Raises `ValueError` where its labels do not fit."""
     labels = alert.labels
     code = _fault(labels)

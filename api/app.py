@@ -22,26 +22,31 @@ from api import (
     costs,
     deliveries,
     document,
+    exclusions,
     explain,
     history,
+    incidents,
+    inspections,
     live,
     matters,
     meetings,
-    models,
+    operation,
     persons,
     planning,
     policies,
     problems,
     reporting,
-    routes,
+    residents,
     shifts,
     splitting,
+    state,
+    tickets,
     uptime,
     webhooks,
 )
 from api.admission import Bounded, admitted
 from api.context import SQL, Context
-from api.fieldwork import patrols, photos, posters
+from api.fieldwork import intervals, patrols, photos, posters, workday
 from api.ledger import routes as ledger
 from api.metrics import Measured, Metrics
 from api.oidc import Organisation
@@ -101,14 +106,17 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.add_middleware(Paced, settings=settings.api)
     app.add_middleware(Measured, metrics=metrics)
     routers = (
-        *(routes.router, routes.orders, history.router, live.router),
+        *(state.router, incidents.router, tickets.router, tickets.orders),
+        *(residents.router, residents.orders, inspections.orders, operation.router),
+        *(history.router, live.router),
         *(explain.router, deliveries.router, alertmanager.orders),
         *(planning.router, planning.orders, shifts.router, shifts.orders),
-        *(uptime.router, uptime.orders),
+        *(uptime.router, exclusions.router, exclusions.orders),
         *(commands.router, commands.orders),
         *(reporting.router, reporting.orders),
         *(meetings.router, meetings.orders, matters.router, matters.orders),
-        *(patrols.router, patrols.orders, photos.router, posters.router, posters.orders),
+        *(patrols.router, patrols.orders, intervals.router, intervals.orders),
+        *(workday.router, workday.orders, photos.router, posters.router, posters.orders),
         *(bulk.orders, splitting.router, splitting.orders, costs.router, costs.orders),
         *(ledger.router, adoption.orders, policies.router, policies.orders),
         *(persons.router, persons.orders, account.router, account.orders, auditing.router),
@@ -124,7 +132,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         "/healthz",
         tags=["operation"],
         summary="The process lives",
-        response_model=models.HealthAnswer,
+        response_model=operation.HealthAnswer,
     )
     async def healthz() -> dict[str, str]:
         """Asks nobody."""
@@ -134,7 +142,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         "/readyz",
         tags=["operation"],
         summary="The database is reached and of this version",
-        response_model=models.HealthAnswer,
+        response_model=operation.HealthAnswer,
         responses=problems.documented([503]),
     )
     def readyz() -> Any:

@@ -1,4 +1,5 @@
-"""How often somebody may guess a password or a code, counted in the database for all processes."""
+"""How often somebody may guess a password or a code, or begin a login at the organisation: counted
+in the database for all processes."""
 
 import hashlib
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Limits:
 PASSWORDS = Limits(together=5, of_address=30, of_login=100)
 CODES = Limits(together=5, of_address=30, of_login=10)
 """A code has six digits only, so nobody may try many, wherever from."""
+STARTS = Limits(together=60, of_address=60, of_login=1000)
+"""Logins at the organisation that begin: each is a row until it comes back or is too old."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,19 @@ def attempt(db: Db, name: str, limits: Limits, *, address: str, now: datetime) -
     `name` is kept as its SHA-256: people type passwords into the wrong field. Raises
     `TooManyAttempts`.
     """
-    login = hashlib.sha256(name.encode("utf-8", "replace")).digest()
-    values = {"login": login, "address": address, "now": now, "since": now - _WINDOW}
+    values = _values(name, address, now)
     recent = db.execute(_SQL["recent_attempts"], values).fetchone()
     if recent is not None and any(recent[kind] >= most for kind, most in vars(limits).items()):
         raise TooManyAttempts
     db.execute(_SQL["add_attempt"], values)
     return Attempt(db, values)
+
+
+def forgive(db: Db, name: str, *, address: str, now: datetime) -> None:
+    """A success that came by another request: forget the tries of this name from this address."""
+    Attempt(db, _values(name, address, now)).ended(succeeded=True)
+
+
+def _values(name: str, address: str, now: datetime) -> dict[str, object]:
+    login = hashlib.sha256(name.encode("utf-8", "replace")).digest()
+    return {"login": login, "address": address, "now": now, "since": now - _WINDOW}

@@ -2,17 +2,18 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from pydantic import AwareDatetime
 
 from api import people_models as models
 from api import problems
-from api.context import Ask, Paged, Word, guard_cache
+from api.context import Ask, Paged, Word
 from api.models import Listed
 from api.rights import demand, own_areas
+from api.routers import reading
 from pilewatch.store import queries
 
-router = APIRouter(prefix="/api/v1", tags=["people"], dependencies=[Depends(guard_cache)])
+router = reading("people")
 _SQL = queries.load("audit")
 _WILD = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 

@@ -5,26 +5,19 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import models, problems
-from api.context import Ask, Asked, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked
 from api.limits import count_word
 from api.problems import Problem
+from api.routers import ordering, reading
 from pilewatch.faultcodes import FAULTS
 from pilewatch.model import Effect
 from pilewatch.store import queries
 
-router = APIRouter(prefix="/api/v1", tags=["residents"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["residents"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("residents"), ordering("residents")
 _SQL = queries.load("open")
 _WEEKS = 8
 _HOUR = timedelta(hours=1)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from api import models, problems, ticketing
+from api import models, problems, ticket_models, ticketing
 from api.context import SQL, Ask, Asked, guard_cache
 from api.idempotency import IdempotencyKey, caller_name, fingerprint
 from api.problems import Problem
@@ -32,15 +32,15 @@ orders = APIRouter(
 )
 Make = Callable[[Asked, Any], Action]
 _ACTIONS: dict[str, tuple[type[BaseModel] | None, Make]] = {
-    "assign": (models.AssignRequest, ticketing.assignment),
+    "assign": (ticket_models.AssignRequest, ticketing.assignment),
     "accept": (None, lambda *_: Accept()),
     "start": (None, lambda *_: Start()),
-    "claim": (models.ClaimRequest, lambda _, body: ticketing.claim(body)),
-    "reject": (models.ReasonRequest, lambda _, body: Reject(body.reason)),
-    "reopen": (models.ReasonRequest, lambda _, body: Reopen(body.reason)),
-    "merge": (models.MergeRequest, lambda _, body: Merge(body.into)),
-    "comment": (models.CommentRequest, lambda _, body: ticketing.comment(body)),
-    "pause": (models.PauseRequest, lambda _, body: Pause(body.reason, body.note)),
+    "claim": (ticket_models.ClaimRequest, lambda _, body: ticketing.claim(body)),
+    "reject": (ticket_models.ReasonRequest, lambda _, body: Reject(body.reason)),
+    "reopen": (ticket_models.ReasonRequest, lambda _, body: Reopen(body.reason)),
+    "merge": (ticket_models.MergeRequest, lambda _, body: Merge(body.into)),
+    "comment": (ticket_models.CommentRequest, lambda _, body: ticketing.comment(body)),
+    "pause": (ticket_models.PauseRequest, lambda _, body: Pause(body.reason, body.note)),
     "resume": (None, lambda *_: Resume()),
 }
 

@@ -3,15 +3,15 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import problems
-from api.context import Ask, Asked, Paged, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked, Paged
 from api.models import Big, Code, Listed, PathCode, Port, Text
 from api.problems import Problem
 from api.rights import demand, may, scope
+from api.routers import ordering, reading
 from pilewatch.store import queries
 from pilewatch.wire import CommandName
 from pilewatch.workflow.commands import (
@@ -26,14 +26,7 @@ from pilewatch.workflow.commands import (
     under_way,
 )
 
-router = APIRouter(prefix="/api/v1", tags=["commands"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["commands"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("commands"), ordering("commands")
 _SQL = queries.load("commands")
 _Url = Annotated[str, Field(max_length=500)]
 _ID = Annotated[int, Path(ge=1, le=Big, description="Its number")]

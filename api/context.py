@@ -123,6 +123,8 @@ IfMatch = Annotated[
 # The connection goes back to the pool before the answer is sent: a slow reader holds none.
 Ask = Annotated[Asked, Depends(asked, scope="function")]
 Word = Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]+$")]
+SiteWord = Annotated[Word, Query(description="Only of this site", examples=["wanhe-1a"])]
+ChargerWord = Annotated[Word, Query(description="Only of this charger", examples=["WH-E01"])]
 
 
 def guard_cache(ask: Ask, response: Response) -> None:
@@ -175,6 +177,23 @@ def page(
 
 
 Paged = Annotated[Page, Depends(page)]
+
+
+def one(rows: list[dict[str, Any]], what: str, status: int = 404) -> dict[str, Any]:
+    """The first of these rows. Raises `Problem` where there is none."""
+    if not rows:
+        raise Problem(status, f"there is no {what}")
+    return rows[0]
+
+
+def seen_version(if_match: str | None) -> int | None:
+    """The version that the asker has seen, if told. Raises `Problem` 412 for what is no ETag."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip().strip('"')
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise Problem(412, "If-Match: use the ETag that came with it")
+    return int(text)
 
 
 def etag_of(value: object) -> str:

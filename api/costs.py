@@ -3,29 +3,21 @@
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api import models, problems, ticketing
-from api.context import Ask, Asked, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked
 from api.ledger.words import named
+from api.models import Id
 from api.problems import Problem
 from api.rights import demand
-from api.routes import Id
+from api.routers import ordering, reading
 from pilewatch.repaircodes import CAUSES, DUTIES, PARTS, PAYERS, REMEDIES, CostKind, Payer
 from pilewatch.workflow.costs import Cost, add_cost, costs_of, totals, withdraw_cost
 from pilewatch.workflow.desk import Actor
 from pilewatch.workflow.warranty import covers
 
-router = APIRouter(prefix="/api/v1", tags=["tickets"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["tickets"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("tickets"), ordering("tickets")
 
 
 def _part(code: str) -> str:

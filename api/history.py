@@ -7,16 +7,18 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime
+from fastapi import Query
+from pydantic import AwareDatetime, BaseModel
 
-from api import models, problems
-from api.context import Ask, Asked, guard_cache
+from api import problems
+from api.context import Ask, Asked
+from api.models import Big, Listed, PathCode, example
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import reading
 from pilewatch.model import Kind
 
-router = APIRouter(prefix="/api/v1", tags=["history"], dependencies=[Depends(guard_cache)])
+router = reading("history")
 _HOUR = timedelta(hours=1)
 _SETTLED = timedelta(minutes=70)
 """Hours that ended so long ago (and ten minutes) have been rolled up by a living engine."""
@@ -90,14 +92,85 @@ def span(now: datetime, begins: datetime | None, ends: datetime | None, points: 
     return Span(begins, ends, step)
 
 
+class ObservationAnswer(BaseModel):
+    """One thing that a charger said; units are those of the names."""
+
+    model_config = example(
+        observed_at="2026-05-01T08:00:00Z",
+        received_at="2026-05-01T08:00:01Z",
+        connector=3,
+        kind="meter",
+        seq=-1,
+        status=None,
+        errors=None,
+        session_id="s-81",
+        reason=None,
+        energy_wh=412,
+        power_w=180,
+        voltage_v=221,
+        current_a=0.82,
+        temperature_c=31,
+        soc=None,
+        residual_current_ma=None,
+        data=None,
+    )
+
+    observed_at: datetime
+    received_at: datetime
+    connector: int
+    kind: str
+    seq: int
+    status: str | None
+    errors: list[dict[str, Any]] | None
+    session_id: str | None
+    reason: str | None
+    energy_wh: float | None
+    power_w: float | None
+    voltage_v: float | None
+    current_a: float | None
+    temperature_c: float | None
+    soc: float | None
+    residual_current_ma: float | None
+    data: dict[str, Any] | None
+
+
+class Bin(BaseModel):
+    """A piece of a series; what is not known of it is null."""
+
+    at: datetime
+    samples: int
+    min: float | None = None
+    avg: float | None = None
+    max: float | None = None
+    sum: float | None = None
+
+
+class SeriesAnswer(BaseModel):
+    """A measure of one connector over time; bins without a value are left out."""
+
+    model_config = example(
+        charger="WH-E01",
+        connector=3,
+        measure="power_w",
+        step_s=300,
+        bins=[{"at": "2026-05-01T08:00:00Z", "samples": 10, "min": 0, "avg": 176.5, "max": 190}],
+    )
+
+    charger: str
+    connector: int
+    measure: str
+    step_s: float
+    bins: list[Bin]
+
+
 @router.get(
     "/chargers/{code}/observations",
-    response_model=models.Listed[models.ObservationAnswer],
+    response_model=Listed[ObservationAnswer],
     summary="What a charger has said",
     **problems.for_staff(404),
 )
 def observations(
-    code: models.PathCode,
+    code: PathCode,
     ask: Ask,
     begins: From = None,
     ends: To = None,
@@ -141,7 +214,7 @@ def _read_cursor(cursor: str | None) -> dict[str, Any]:
         at, *numbers = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii").split(" ")
         seq, connector, kind = map(int, numbers)
         moment = datetime.fromisoformat(at).astimezone(UTC)
-        if abs(seq) > models.Big or abs(connector) > 999 or abs(kind) > 99:
+        if abs(seq) > Big or abs(connector) > 999 or abs(kind) > 99:
             raise ValueError("out of range")
     except (ValueError, OverflowError, binascii.Error) as error:
         raise Problem(422, "cursor: use the next_cursor of the page before") from error
@@ -150,12 +223,12 @@ def _read_cursor(cursor: str | None) -> dict[str, Any]:
 
 @router.get(
     "/chargers/{code}/series",
-    response_model=models.SeriesAnswer,
+    response_model=SeriesAnswer,
     summary="A measure over time",
     **problems.for_staff(404),
 )
 def series(
-    code: models.PathCode,
+    code: PathCode,
     ask: Ask,
     connector: Annotated[int, Query(ge=1, le=999, description="The connector's number")],
     measure: Annotated[Measure, Query(description="What to draw; the unit is in its name")],

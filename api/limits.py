@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from fastapi import Request
 
-from api.context import SQL, Asked
+from api.context import SQL, Asked, Context
 from api.problems import Problem
 
 Networks = Iterable[IPv4Network | IPv6Network]
@@ -48,18 +48,18 @@ def _is_in(address: str, networks: list[IPv4Network | IPv6Network]) -> bool:
     return _is_address(address) and any(ip_address(address) in network for network in networks)
 
 
-def address_of(request: Request, ask: Asked) -> str:
+def address_of(request: Request, context: Context) -> str:
     """Whose request this is, past the proxies that the settings trust."""
     peer = request.client.host if request.client else "unknown"
     forwarded = ",".join(request.headers.getlist("x-forwarded-for")) or None
-    return client_address(peer, forwarded, ask.context.settings.api.trusted_proxies)
+    return client_address(peer, forwarded, context.settings.api.trusted_proxies)
 
 
 def count_word(request: Request, ask: Asked) -> None:
     """Count one word of an anonymous address. Raises `Problem` 429 beyond the policy's limits."""
     if ask.caller.id is not None:
         return
-    address = address_of(request, ask)
+    address = address_of(request, ask.context)
     rule = ask.policy.reports
     window = timedelta(seconds=rule.window_s)
     limits = [(window, rule.address_window), (_DAY, rule.address_day)]

@@ -22,11 +22,12 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from starlette.types import Message, Receive, Scope, Send
 
-from api import models, problems
+from api import problems
 from api.context import SQL, Ask, Word
 from api.people import Caller
 from api.problems import Problem
 from api.rights import may, scope, within
+from api.state import ConnectorAnswer
 from pilewatch.clock import Clock
 from pilewatch.store.pool import connect_async
 
@@ -237,7 +238,7 @@ class Live:
                 "limit": _MANY,
             }
             for row in await (await db.execute(SQL["connectors"], values)).fetchall():
-                told = models.ConnectorAnswer(**row).model_dump_json()
+                told = ConnectorAnswer(**row).model_dump_json()
                 changes.append(Change("connector", row["site"], _message("connector", told)))
         staff = any(may(stream.viewer.caller, "read") for stream in self._streams)
         for event, ids in (
@@ -298,7 +299,7 @@ def _viewer(
 
 
 router = APIRouter(prefix="/api/v1", tags=["live"])
-_SHOWN = models.ConnectorAnswer.example().model_dump_json()
+_SHOWN = ConnectorAnswer.example().model_dump_json()
 _EXAMPLE = _message("hello", '{"now": "2026-05-01T08:00:00+00:00"}') + _message("connector", _SHOWN)
 _DOCUMENTED = problems.open_to_all(404)
 _DOCUMENTED["responses"][200] = {

@@ -3,24 +3,20 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Query, Response
 
 from api import meetings_models as shapes
 from api import problems
-from api.context import Ask, Asked, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked, IfMatch, seen_version
 from api.meetings import (
     FAST_CLOCK,
     SQL,
     GridWord,
     Id,
-    IfMatch,
     Pieces,
     matter_rows,
     meeting_seen,
     plain,
-    record,
-    seen_version,
     tagged,
     transaction,
 )
@@ -28,6 +24,7 @@ from api.models import Listed
 from api.problems import Problem
 from api.reporting import place_of
 from api.rights import demand
+from api.routers import ordering, reading
 from pilewatch.workflow.matters import (
     Answer,
     Correct,
@@ -42,14 +39,7 @@ from pilewatch.workflow.matters import (
 from pilewatch.workflow.meetings import Place, move_matter, raise_matter
 from pilewatch.workflow.receipts import in_groups, spoken_receipt
 
-router = APIRouter(prefix="/api/v1", tags=["meetings"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["meetings"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("meetings"), ordering("meetings")
 
 
 @router.get(
@@ -120,7 +110,7 @@ def raise_(id: Id, body: shapes.MatterRequest, response: Response, ask: Ask) -> 
         if created:
             # The words of residents stay in the matter, where they can be corrected.
             said = body.model_dump(mode="json", exclude={"id", "text"}, exclude_none=True)
-            record(ask, "matter.raise", f"matter/{body.id}", None, said)
+            ask.record("matter.raise", f"matter/{body.id}", None, said)
         shown = _shown(_matter(ask, body.id, everyones=True))
         receipt = (
             in_groups(spoken_receipt(ask.db, "matter", body.id)) if about is not None else None
@@ -213,7 +203,7 @@ def _move(
         after = _matter(ask, id, everyones=True)
         keys = dict.fromkeys(("state", "owner_company_id", "owner_person_id", "version"))
         told = {"state": after["state"], "company": after["company"], "person": after["person"]}
-        record(ask, f"matter.{word}", f"matter/{id}", plain(before, keys), told)
+        ask.record(f"matter.{word}", f"matter/{id}", plain(before, keys), told)
         return tagged(response, _shown(after))
 
 

@@ -10,17 +10,17 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 
 from api import meetings_models as shapes
 from api import problems
-from api.context import Ask, Asked, Word, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked, IfMatch, Word, seen_version
 from api.models import Listed
 from api.pages.words import Speech
 from api.papers import meeting as papers
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import ordering, reading
 from pilewatch.store import queries
 from pilewatch.workflow.matters import Refused
 from pilewatch.workflow.meetings import (
@@ -32,20 +32,12 @@ from pilewatch.workflow.meetings import (
     enter_meeting,
 )
 
-router = APIRouter(prefix="/api/v1", tags=["meetings"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["meetings"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("meetings"), ordering("meetings")
 SQL = queries.load("meetings")
 FAST_CLOCK = timedelta(minutes=10)
 """How far a phone's clock may be ahead."""
 _ALL = 10_000
 Id = Annotated[UUID, Path(description="The id that the phone has made")]
-IfMatch = Annotated[str | None, Header(description="its ETag; 412 if it has changed")]
 Language = Annotated[Literal["zh-CN", "en"], Query(description="The language of the paper")]
 
 
@@ -136,7 +128,7 @@ def enter(body: shapes.MeetingRequest, response: Response, ask: Ask) -> Any:
             ask.db, ask.now, body.id, grid_id=grid_id, person_id=ask.person_id, **said
         ):
             plain = body.model_dump(mode="json", exclude={"id"})
-            record(ask, "meeting.enter", f"meeting/{body.id}", None, plain)
+            ask.record("meeting.enter", f"meeting/{body.id}", None, plain)
         return tagged(response, meeting_seen(ask, body.id))
 
 
@@ -159,7 +151,7 @@ def change(
         meeting_seen(ask, id)
         changes = body.model_dump(exclude_none=True)
         before = change_meeting(ask.db, ask.now, id, changes, seen_version(if_match))
-        record(ask, "meeting.change", f"meeting/{id}", plain(before, changes), plain(changes))
+        ask.record("meeting.change", f"meeting/{id}", plain(before, changes), plain(changes))
         return tagged(response, meeting_seen(ask, id))
 
 
@@ -187,7 +179,7 @@ def close(
         if (body.starts_at or known["starts_at"]) > ask.now + FAST_CLOCK:
             raise Problem(409, "the meeting has not begun yet")
         before = close_meeting(ask.db, ask.now, id, changes, seen_version(if_match))
-        record(ask, "meeting.close", f"meeting/{id}", plain(before, changes), plain(changes))
+        ask.record("meeting.close", f"meeting/{id}", plain(before, changes), plain(changes))
         return tagged(response, meeting_seen(ask, id))
 
 
@@ -282,27 +274,10 @@ def tagged(response: Response, row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def seen_version(if_match: str | None) -> int | None:
-    """The version that the asker has seen, if told. Raises `Problem` 412 for what is no ETag."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    text = if_match.strip().strip('"')
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise Problem(412, "If-Match: use the ETag of what is changed")
-    return int(text)
-
-
 def plain(row: dict[str, Any], keys: dict[str, Any] | None = None) -> dict[str, Any]:
     """For the record: people's own words stay in the minutes, where they can be corrected."""
     told = {key: row[key] and str(row[key]) for key in (row if keys is None else keys)}
     return told | ({"minutes": "…"} if "minutes" in told else {})
-
-
-def record(
-    ask: Asked, action: str, about: str, before: dict[str, Any] | None, after: dict[str, Any] | None
-) -> None:
-    """Into the audit, in the transaction of the change."""
-    ask.record(action, about, before, after)
 
 
 def matter_rows(ask: Asked, *, everyones: bool = False, **wanted: Any) -> list[dict[str, Any]]:

@@ -6,20 +6,20 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from api.models import Code, Moment, Port, Text, _example, _no_nul, _Request
+from api.models import Body, Code, Moment, Port, Text, example, no_nul
 from api.models import FaultCode as Fault
 from pilewatch.workflow.matters import Kind, State
 
 Attendees = Annotated[int, Field(ge=0, le=100_000, description="How many came; never who")]
 Agenda = Annotated[list[Text], Field(max_length=50)]
-Minutes = Annotated[str, Field(max_length=20_000), AfterValidator(_no_nul)]
+Minutes = Annotated[str, Field(max_length=20_000), AfterValidator(no_nul)]
 
 
-class MeetingRequest(_Request):
+class MeetingRequest(Body):
     """A meeting that is planned or was held. The id is made by the phone: the same again is a
     repeat."""
 
-    model_config = _example(
+    model_config = example(
         id="5f0c9f6e-6c39-4c0b-8f2b-0d1f1f5d7a01",
         grid="wanhe-1",
         place="3 号楼前",
@@ -34,10 +34,10 @@ class MeetingRequest(_Request):
     agenda: Agenda = Field(default_factory=list)
 
 
-class MeetingChange(_Request):
+class MeetingChange(Body):
     """What is to be another one; what is left out stays."""
 
-    model_config = _example(
+    model_config = example(
         attendees=23,
         minutes="大家主要反映东门车棚。",
         next_at="2026-05-15T11:00:00Z",
@@ -56,7 +56,7 @@ class MeetingChange(_Request):
 class MeetingAnswer(BaseModel):
     """A bench meeting; `unsettled` of its `matters` are not done yet."""
 
-    model_config = _example(
+    model_config = example(
         id="5f0c9f6e-6c39-4c0b-8f2b-0d1f1f5d7a01",
         grid="wanhe-1",
         place="3 号楼前",
@@ -91,11 +91,11 @@ class MeetingAnswer(BaseModel):
     version: int
 
 
-class MatterRequest(_Request):
+class MatterRequest(Body):
     """What somebody raised. About charging: `code` and a charger or a site, and it becomes a
     ticket; anything else: an owner (without one, whoever enters it) and a deadline."""
 
-    model_config = _example(
+    model_config = example(
         id="a52d1d5c-0f6a-4d94-9a52-5c3a6f3e2b02",
         kind="charging",
         text="东门 1 号桩三号口充不进电",
@@ -117,30 +117,30 @@ class MatterRequest(_Request):
     deadline_at: Moment | None = None
 
 
-class MatterChange(_Request):
+class MatterChange(Body):
     """A slip of the pen; what is left out stays."""
 
-    model_config = _example(text="3 号楼前的路灯不亮")
+    model_config = example(text="3 号楼前的路灯不亮")
 
     text: Text | None = None
     kind: Kind | None = None
     deadline_at: Moment | None = None
 
 
-class HandOnRequest(_Request):
+class HandOnRequest(Body):
     """Who owes the answer from now on, and until when."""
 
-    model_config = _example(company="wuye", deadline_at="2026-05-10T11:00:00Z")
+    model_config = example(company="wuye", deadline_at="2026-05-10T11:00:00Z")
 
     company: Code | None = Field(None, examples=["wuye"])
     person: Code | None = Field(None, examples=["zhao"])
     deadline_at: Moment
 
 
-class AnswerMatterRequest(_Request):
+class AnswerMatterRequest(Body):
     """What whoever raised it is told."""
 
-    model_config = _example(text="5 月 6 日已换新灯。")
+    model_config = example(text="5 月 6 日已换新灯。")
 
     text: Text = Field(examples=["5 月 6 日已换新灯。"])
 
@@ -149,7 +149,7 @@ class MatterAnswer(BaseModel):
     """A matter as it stands: one about charging as its ticket stands. `receipt` comes with the
     entry only, for whoever raised it; `actions` are possible now."""
 
-    model_config = _example(
+    model_config = example(
         id="a52d1d5c-0f6a-4d94-9a52-5c3a6f3e2b02",
         meeting_id="5f0c9f6e-6c39-4c0b-8f2b-0d1f1f5d7a01",
         grid="wanhe-1",

@@ -22,6 +22,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from api.attempts import STARTS, attempt, forgive
 from api.people import digest
 from pilewatch.settings import People
 from pilewatch.store import queries
@@ -39,6 +40,8 @@ _ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 _UNUSABLE = (httpx.HTTPError, httpx.InvalidURL, JoseError, ValueError, KeyError, TypeError)
 """What an issuer that is away, or answers nonsense, makes of a request."""
 BACK = "/login/organisation/back"
+_STARTS = "\0organisation"
+"""Starts are counted under this name, which nobody can type as a login."""
 
 
 class NotLoggedIn(Exception):
@@ -92,8 +95,11 @@ class Organisation:
             raise NotLoggedIn("login.organisation-failed", "no issuer is set")
         return self.people.oidc_issuer.rstrip("/")
 
-    def begin(self, db: Db, now: datetime, next: str) -> Begun:
-        """Write down a login that begins. `known` must have been asked before."""
+    def begin(self, db: Db, now: datetime, next: str, address: str) -> Begun:
+        """Write down a login that begins. `known` must have been asked before.
+
+        Raises `TooManyAttempts` where too many have begun lately, from this address or in all.
+        """
         provider = self._provider
         assert provider is not None
         state, cookie, verifier = (generate_token(48) for _ in range(3))
@@ -103,7 +109,9 @@ class Organisation:
             **{"verifier": verifier, "next": next, "expires_at": now + _LASTS, "now": now},
         }
         db.execute(_SQL["forget_oidc"], values)
+        started = attempt(db, _STARTS, STARTS, address=_counted(address), now=now)
         db.execute(_SQL["begin_oidc"], values)
+        started.ended(succeeded=False)
         asked = {
             **{"response_type": "code", "client_id": self.people.oidc_client_id},
             **{"redirect_uri": self.back, "scope": "openid email", "state": state},
@@ -214,9 +222,12 @@ def come_back(db: Db, state: str, cookie: str | None, now: datetime) -> Underway
 
 
 def person_of(
-    db: Db, issuer: str, claims: dict[str, Any], *, by_email: bool, now: datetime
+    db: Db, issuer: str, claims: dict[str, Any], *, by_email: bool, address: str, now: datetime
 ) -> dict[str, Any]:
-    """The linked person; a verified e-mail address may link now. Raises `NotLoggedIn`."""
+    """The linked person; a verified e-mail address may link now. Raises `NotLoggedIn`.
+
+    The starts from their address are forgotten: a whole office may stand behind it.
+    """
     values = {"issuer": issuer, "subject": claims["sub"], "now": now}
     with db.transaction():
         row = db.execute(_SQL["identity"], values).fetchone()
@@ -234,7 +245,13 @@ def person_of(
                     audit.record(db, now, row["id"], "person.link", about, None, {"issuer": issuer})
     if row is None:
         raise NotLoggedIn("login.organisation-unknown", "this identity is linked to nobody")
+    forgive(db, _STARTS, address=_counted(address), now=now)
     return row
+
+
+def _counted(address: str) -> str:
+    """Apart from the same address's passwords."""
+    return f"organisation {address}"
 
 
 def _challenge(verifier: str) -> str:

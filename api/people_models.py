@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from api.models import Code, Moment, Text
+from api.models import Body, Code, Moment, Text, example
 from api.people import SHORTEST_PASSWORD, Role
 from api.rights import SCOPES
 
@@ -19,10 +19,6 @@ def _known(word: str) -> str:
 ScopeWord = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": [*SCOPES]})]
 
 
-def _example(**values: Any) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [values]}, extra="forbid")
-
-
 def _no_doubles(words: list[Any]) -> list[Any]:
     return sorted(set(words))
 
@@ -34,11 +30,11 @@ Email = Annotated[Text, Field(max_length=200, pattern=r"^[^@\s]+@[^@\s]+$")]
 Password = Annotated[str, Field(min_length=SHORTEST_PASSWORD, max_length=1000)]
 
 
-class PersonRequest(BaseModel):
+class PersonRequest(Body):
     """A new person. A company is for repairers, operators and devices; grids are for grid workers
     and devices; areas are for admins and auditors, who without any see all."""
 
-    model_config = _example(login="zhou", name="周师傅", role="repairer", company="xinchong")
+    model_config = example(login="zhou", name="周师傅", role="repairer", company="xinchong")
 
     login: Annotated[Code, Field(pattern=r"^[^\s:]+$")] = Field(examples=["zhou"])
     name: Name = Field(examples=["周师傅"])
@@ -49,10 +45,10 @@ class PersonRequest(BaseModel):
     email: Email | None = Field(None, examples=["zhou@example.org"])
 
 
-class PersonChange(BaseModel):
+class PersonChange(Body):
     """What is to be different; what is not named stays. Their sessions end."""
 
-    model_config = _example(role="grid_worker", company=None, grids=["wanhe-1"])
+    model_config = example(role="grid_worker", company=None, grids=["wanhe-1"])
 
     name: Name | None = None
     role: Role | None = None
@@ -102,28 +98,28 @@ class PasswordAnswer(BaseModel):
     password: str
 
 
-class PasswordChange(BaseModel):
+class PasswordChange(Body):
     """The password that is in use, and the new one."""
 
-    model_config = _example(old="correct horse", new="battery staple")
+    model_config = example(old="correct horse", new="battery staple")
 
     old: str = Field(max_length=1000)
     new: Password
 
 
-class IdentityRequest(BaseModel):
+class IdentityRequest(Body):
     """Who the person is at an organisation's own login: its issuer and their `sub` there."""
 
-    model_config = _example(issuer="https://login.example.org", subject="248289761001")
+    model_config = example(issuer="https://login.example.org", subject="248289761001")
 
     issuer: Annotated[Text, Field(max_length=500)]
     subject: Annotated[Text, Field(max_length=255)]
 
 
-class KeyRequest(BaseModel):
+class KeyRequest(Body):
     """A key for a program. Without scopes it may do all that its person may."""
 
-    model_config = _example(
+    model_config = example(
         label="board in the office", scopes=["read"], expires_at="2027-01-01T00:00:00+08:00"
     )
 

@@ -4,30 +4,22 @@ import secrets
 from typing import Annotated, Any
 
 import psycopg
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
 from api import people, problems, second_factor
 from api import people_models as models
-from api.context import Ask, Asked, Paged, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked, IfMatch, Paged
 from api.models import Big, Listed
 from api.people import Reach
 from api.problems import Problem
 from api.rights import demand, own_areas
+from api.routers import ordering, reading
 from pilewatch.store import queries
 
-router = APIRouter(prefix="/api/v1", tags=["people"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["people"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("people"), ordering("people")
 _SQL = queries.load("people")
 Id = Annotated[int, Path(ge=1, le=Big, description="The person's number")]
 KeyId = Annotated[int, Path(ge=1, le=Big, description="The key's number")]
-IfMatch = Annotated[str | None, Header(description="the person's ETag; 412 if it has changed")]
 _TOLD = ("role", "company", "grids", "areas", "active")
 """What the audit tells of a person; of name and address only that they changed."""
 
@@ -139,12 +131,12 @@ def change(
     "/persons/{id}",
     response_model=models.PersonAnswer,
     summary="Shut a person out",
-    **problems.for_staff(404),
+    **problems.for_staff(404, 412),
 )
-def shut_out(id: Id, response: Response, ask: Ask) -> Any:
+def shut_out(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
     """Nothing opens for them from now on; kept, because the audit names them. `active` lets them
     in again."""
-    return change(id, models.PersonChange(active=False), response, ask)
+    return change(id, models.PersonChange(active=False), response, ask, if_match)
 
 
 @orders.post(
@@ -172,13 +164,13 @@ def reset_password(id: Id, request: Request, response: Response, ask: Ask) -> An
     "/persons/{id}/second-factor",
     response_model=models.PersonAnswer,
     summary="Take a lost second factor away",
-    **problems.for_staff(404),
+    **problems.for_staff(404, 412),
 )
-def reset_totp(id: Id, response: Response, ask: Ask) -> Any:
+def reset_totp(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
     """With its recovery codes. Their sessions end."""
     demand(ask.caller, "people")
     with ask.db.transaction():
-        _lock(ask, id, response)
+        _lock(ask, id, response, if_match)
         second_factor.end(ask.db, id)
         people.end_sessions(ask.db, id)
         ask.record("person.second-factor.end", f"person/{id}")
@@ -210,13 +202,13 @@ def link(id: Id, body: models.IdentityRequest, response: Response, ask: Ask) -> 
     "/persons/{id}/identities",
     response_model=models.PersonAnswer,
     summary="Unlink organisations' logins",
-    **problems.for_staff(404),
+    **problems.for_staff(404, 412),
 )
-def unlink(id: Id, response: Response, ask: Ask) -> Any:
+def unlink(id: Id, response: Response, ask: Ask, if_match: IfMatch = None) -> Any:
     """All of them. Their sessions end."""
     demand(ask.caller, "people")
     with ask.db.transaction():
-        _lock(ask, id, response)
+        _lock(ask, id, response, if_match)
         ask.db.execute(_SQL["unlink"], {"person_id": id})
         people.end_sessions(ask.db, id)
         ask.record("person.unlink", f"person/{id}")

@@ -2,29 +2,23 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Query, Response
 
 from api import models, problems
-from api.context import Ask, Asked, IfMatch, Paged, check_match, etag_of, guard_cache
-from api.idempotency import OnceRoute, once
-from api.models import Listed
+from api import planning_models as shapes
+from api.context import Ask, Asked, IfMatch, Paged, check_match, etag_of
+from api.models import Id, Listed
+from api.ownership import own_scope, scope_id
 from api.problems import Problem
-from api.rights import demand, scope
+from api.rights import demand
+from api.routers import ordering, reading
 from pilewatch.store import queries
 from pilewatch.workflow.downtime import Window, cancel_downtime, change_downtime, enter_downtime
 from pilewatch.workflow.silences import Matcher, change_silence, end_silence, enter_silence
 
-router = APIRouter(prefix="/api/v1", tags=["planning"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["planning"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("planning"), ordering("planning")
 _SQL = queries.load("planning")
 _COUNTED = ("incidents", "held", "active")
-Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
 Current = Annotated[bool, Query(description="Only what is not over")]
 
 
@@ -33,7 +27,7 @@ Current = Annotated[bool, Query(description="Only what is not over")]
 
 @router.get(
     "/downtimes",
-    response_model=Listed[models.DowntimeAnswer],
+    response_model=Listed[shapes.DowntimeAnswer],
     summary="Planned downtime",
     **problems.for_staff(),
 )
@@ -46,7 +40,7 @@ def downtimes(ask: Ask, page: Paged, current: Current = False) -> Any:
 
 @router.get(
     "/downtimes/{id}",
-    response_model=models.DowntimeAnswer,
+    response_model=shapes.DowntimeAnswer,
     summary="One planned downtime",
     **problems.for_staff(404),
 )
@@ -61,11 +55,11 @@ def downtime(id: Id, response: Response, ask: Ask) -> Any:
 @orders.post(
     "/downtimes",
     status_code=201,
-    response_model=models.DowntimeAnswer,
+    response_model=shapes.DowntimeAnswer,
     summary="Plan a downtime",
     **problems.for_staff(),
 )
-def plan(body: models.DowntimeRequest, ask: Ask) -> Any:
+def plan(body: shapes.DowntimeRequest, ask: Ask) -> Any:
     """Also afterwards: incidents that began within it are explained, and their tickets rejected
     where nobody has taken them on. Danger to people is never planned."""
     demand(ask.caller, "plan")
@@ -93,11 +87,11 @@ def plan(body: models.DowntimeRequest, ask: Ask) -> Any:
 
 @router.patch(
     "/downtimes/{id}",
-    response_model=models.DowntimeAnswer,
+    response_model=shapes.DowntimeAnswer,
     summary="Change a planned downtime",
     **problems.for_staff(404, 412),
 )
-def replan(id: Id, body: models.DowntimeChange, ask: Ask, if_match: IfMatch = None) -> Any:
+def replan(id: Id, body: shapes.DowntimeChange, ask: Ask, if_match: IfMatch = None) -> Any:
     """Another end, reason or document."""
     demand(ask.caller, "plan")
     with ask.all_or_nothing():
@@ -120,7 +114,7 @@ def replan(id: Id, body: models.DowntimeChange, ask: Ask, if_match: IfMatch = No
 
 @router.delete(
     "/downtimes/{id}",
-    response_model=models.DowntimeAnswer,
+    response_model=shapes.DowntimeAnswer,
     summary="Cancel a planned downtime",
     **problems.for_staff(404, 412),
 )
@@ -134,28 +128,10 @@ def cancel(id: Id, ask: Ask, if_match: IfMatch = None) -> Any:
         return _one(ask, "downtimes", id, "planned downtime")
 
 
-def scope_id(ask: Asked, kind: str, code: str, connector: int | None = None) -> int:
-    """The number of a place by its kind and code. Raises `Problem` 422 where there is none."""
-    rows = _rows(ask, "scope_of", kind=kind, code=code, connector=connector)
-    if not rows:
-        raise Problem(422, f"there is no such {kind}: see code and connector")
-    return int(rows[0]["id"])
-
-
 def _own_downtime(ask: Asked, id: int) -> dict[str, Any]:
     row = _one(ask, "downtimes", id, "planned downtime")
     own_scope(ask, row["scope"], row["scope_id"])
     return row
-
-
-def own_scope(ask: Asked, kind: str | None, id: int | None) -> None:
-    """Raises `Problem` 403 where somebody reaches beyond the own sites."""
-    own = scope(ask.caller)
-    if own["company_id"] is None and own["grids"] is None:
-        return
-    values = {**own, "scope_kind": kind, "scope_id": id}
-    if kind is None or _rows(ask, "others_in_scope", **values)[0]["others"]:
-        raise Problem(403, "only for sites, gateways and chargers of your own")
 
 
 # --- silences
@@ -163,7 +139,7 @@ def own_scope(ask: Asked, kind: str | None, id: int | None) -> None:
 
 @router.get(
     "/silences",
-    response_model=Listed[models.SilenceAnswer],
+    response_model=Listed[shapes.SilenceAnswer],
     summary="Silences",
     **problems.for_staff(),
 )
@@ -176,7 +152,7 @@ def silences(ask: Ask, page: Paged, current: Current = False) -> Any:
 
 @router.get(
     "/silences/{id}",
-    response_model=models.SilenceAnswer,
+    response_model=shapes.SilenceAnswer,
     summary="One silence",
     **problems.for_staff(404),
 )
@@ -191,11 +167,11 @@ def silence(id: Id, response: Response, ask: Ask) -> Any:
 @orders.post(
     "/silences",
     status_code=201,
-    response_model=models.SilenceAnswer,
+    response_model=shapes.SilenceAnswer,
     summary="Silence what is known",
     **problems.for_staff(),
 )
-def hush(body: models.SilenceRequest, ask: Ask) -> Any:
+def hush(body: shapes.SilenceRequest, ask: Ask) -> Any:
     """From now on: tickets are made as ever, notifications wait for the end."""
     demand(ask.caller, "silence")
     with ask.all_or_nothing():
@@ -215,11 +191,11 @@ def hush(body: models.SilenceRequest, ask: Ask) -> Any:
 
 @router.patch(
     "/silences/{id}",
-    response_model=models.SilenceAnswer,
+    response_model=shapes.SilenceAnswer,
     summary="Change a silence",
     **problems.for_staff(404, 412),
 )
-def rehush(id: Id, body: models.SilenceChange, ask: Ask, if_match: IfMatch = None) -> Any:
+def rehush(id: Id, body: shapes.SilenceChange, ask: Ask, if_match: IfMatch = None) -> Any:
     """Another end or reason; what is held back follows."""
     demand(ask.caller, "silence")
     with ask.all_or_nothing():
@@ -240,7 +216,7 @@ def rehush(id: Id, body: models.SilenceChange, ask: Ask, if_match: IfMatch = Non
 
 @router.delete(
     "/silences/{id}",
-    response_model=models.SilenceAnswer,
+    response_model=shapes.SilenceAnswer,
     summary="End a silence",
     **problems.for_staff(404, 412),
 )

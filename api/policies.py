@@ -3,26 +3,19 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import problems
-from api.context import Ask, Asked, Paged, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked, Paged
 from api.models import Big, Listed
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import ordering, reading
 from pilewatch.policy import BadPolicy
 from pilewatch.store.policies import add_draft, drafts, save
 
-router = APIRouter(prefix="/api/v1", tags=["policy"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["policy"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("policy"), ordering("policy")
 LONGEST = 50_000
 _ID = Annotated[int, Path(ge=1, le=Big, description="Its number")]
 _DRAFT: dict[str, Any] = {

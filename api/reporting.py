@@ -2,16 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 
 from api import models, problems
 from api import reporting_models as shapes
-from api.context import Ask, Asked, Paged, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked, Paged, one
 from api.limits import count_word
-from api.models import Listed
+from api.models import Id, Listed, Token
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import ordering, reading
 from pilewatch.store import queries
 from pilewatch.workflow.contacts import (
     BadContact,
@@ -26,19 +26,9 @@ from pilewatch.workflow.photos import BadPhoto, clean_photo, keep_photo, photo_o
 from pilewatch.workflow.receipts import digest, in_groups, one_at_a_time, spoken_receipt
 from pilewatch.workflow.reports import Filed, Reviewed, file_report, review_report
 
-router = APIRouter(prefix="/api/v1", dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading(), ordering()
 _SQL = queries.load("reports")
-Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
 Number = Annotated[int, Path(ge=1, le=9, description="The photo's number")]
-Token = Annotated[
-    str, Path(min_length=1, max_length=200, description="The secret of the receipt's link")
-]
 _WORDS = {"large": 413, "broken": 422, "many": 409}
 PICTURE_POLICY = "default-src 'none'; sandbox"
 """What a browser may do with a photo: show it."""
@@ -131,15 +121,21 @@ def place_of(
         raise Problem(422, "a charger or a site is needed")
     if connector is not None and charger is None:
         raise Problem(422, "a connector needs its charger")
-    rows = ask.rows("find_place", site=site, charger=charger, connector=connector)
-    if not rows:
-        raise Problem(422, "there is no such place: see site, charger and connector")
+    place = find_place(ask, site, charger, connector)
     own = scope(ask.caller)
-    if own["company_id"] not in (None, rows[0]["company_id"]):
+    if own["company_id"] not in (None, place["company_id"]):
         raise Problem(403, "this place is not your company's")
-    if own["grids"] is not None and rows[0]["grid_id"] not in own["grids"]:
+    if own["grids"] is not None and place["grid_id"] not in own["grids"]:
         raise Problem(403, "this place is not in your grids")
-    return {key: rows[0][key] for key in ("site_id", "charger_id", "connector_id")}
+    return {key: place[key] for key in ("site_id", "charger_id", "connector_id")}
+
+
+def find_place(
+    ask: Asked, site: str | None, charger: str | None, connector: int | None
+) -> dict[str, Any]:
+    """The ids of a place, whoever asks. Raises `Problem` 422."""
+    rows = ask.rows("find_place", site=site, charger=charger, connector=connector)
+    return one(rows, "such place: see site, charger and connector", 422)
 
 
 def _filed_before(ask: Asked, token: str, said: dict[str, Any]) -> Filed | None:

@@ -6,17 +6,36 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from api.models import Code, FiledAnswer, Port, Text, _example, _Request
+from api.models import Body, Code, Port, Text, example
 from api.models import FaultCode as Fault
 
 
-class PhoneRequest(_Request):
+class FiledAnswer(BaseModel):
+    """A kept report: the receipt is the key to its story. Without `ticket_id` it waits for a
+    review; `others` have reported the same."""
+
+    model_config = example(
+        receipt="q7…",
+        receipt_url="https://piles.example/r/q7…",
+        ticket_id=7,
+        joined=True,
+        others=2,
+    )
+
+    receipt: str
+    receipt_url: str
+    ticket_id: int | None
+    joined: bool
+    others: int
+
+
+class PhoneRequest(Body):
     """What somebody said on the phone. The id is made by the client: the same again is a repeat.
 
     A contact is kept only where the caller has agreed to it.
     """
 
-    model_config = _example(
+    model_config = example(
         id="3d1c0a62-7c8f-4f7a-9a53-1b6f3c1f6a10",
         charger="WH-E01",
         connector=3,
@@ -39,7 +58,7 @@ class PhoneRequest(_Request):
 class PhoneAnswer(FiledAnswer):
     """A kept report; `read_out` is its receipt as it is read to the caller."""
 
-    model_config = _example(
+    model_config = example(
         receipt="4821093755160027",
         receipt_url="https://piles.example/r/4821093755160027",
         ticket_id=7,
@@ -55,7 +74,7 @@ class ReportAnswer(BaseModel):
     """A report as staff see it. `doubt` are the signs of spam; `contact` tells only whether the
     reporter can be reached; `photos` are their numbers."""
 
-    model_config = _example(
+    model_config = example(
         id=5,
         source="page",
         site="wanhe-1a",
@@ -90,10 +109,10 @@ class ReportAnswer(BaseModel):
     photos: list[int]
 
 
-class ReviewRequest(_Request):
+class ReviewRequest(Body):
     """Whether a doubtful report is one of a resident."""
 
-    model_config = _example(accept=True)
+    model_config = example(accept=True)
 
     accept: bool
 
@@ -101,15 +120,15 @@ class ReviewRequest(_Request):
 class PhotoAnswer(BaseModel):
     """The number under which a photo is kept; a repeat gets the first one's."""
 
-    model_config = _example(number=1)
+    model_config = example(number=1)
 
     number: int
 
 
-class ContactRequest(_Request):
+class ContactRequest(Body):
     """How the reporter may be reached."""
 
-    model_config = _example(contact="13800000000", language="zh-CN")
+    model_config = example(contact="13800000000", language="zh-CN")
 
     contact: Code = Field(examples=["13800000000"])
     language: Literal["zh-CN", "en"] = "zh-CN"
@@ -118,6 +137,6 @@ class ContactRequest(_Request):
 class ContactAnswer(BaseModel):
     """Which kind of contact is kept now; null for none."""
 
-    model_config = _example(kind="phone")
+    model_config = example(kind="phone")
 
     kind: Literal["phone", "email"] | None

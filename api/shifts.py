@@ -3,30 +3,22 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import problems
-from api.context import Ask, Asked, IfMatch, Paged, check_match, etag_of, guard_cache
-from api.idempotency import OnceRoute, once
-from api.models import Big, Code, Listed, Moment, Text
-from api.planning import own_scope, scope_id
+from api.context import Ask, Asked, IfMatch, Paged, check_match, etag_of
+from api.models import Big, Code, Id, Listed, Moment, Text
+from api.ownership import own_scope, scope_id
 from api.problems import Problem
 from api.rights import RIGHTS, demand, scope
+from api.routers import ordering, reading
 from pilewatch.store import queries
 from pilewatch.workflow import shifts as duty
 from pilewatch.workflow.shifts import Shift, ShiftScope
 
-router = APIRouter(prefix="/api/v1", tags=["planning"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["planning"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("planning"), ordering("planning")
 _SQL = queries.load("shifts")
-Id = Annotated[int, Path(ge=1, le=Big, description="Its number")]
 Current = Annotated[bool, Query(description="Only what is not over")]
 
 

@@ -3,29 +3,21 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import models, problems, ticketing
-from api.context import Ask, Asked, Paged, guard_cache
-from api.idempotency import OnceRoute, once
-from api.models import Listed
+from api.context import Ask, Asked, IfMatch, Paged, seen_version
+from api.models import Id, Listed
 from api.problems import Problem
 from api.rights import RIGHTS, demand, scope
-from api.routes import Id, IfMatch, seen_version
+from api.routers import ordering, reading
 from pilewatch.repaircodes import Duty
 from pilewatch.store import queries
 from pilewatch.workflow.desk import Actor
 from pilewatch.workflow.orders import OrderState, Part, Step, possible, split_ticket, step_order
 
-router = APIRouter(prefix="/api/v1", tags=["tickets"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["tickets"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("tickets"), ordering("tickets")
 _SQL = queries.load("orders")
 StepWord = Annotated[Step, Path(description="What to do with it")]
 _OWN: frozenset[Step] = frozenset({"accept", "finish"})
@@ -83,7 +75,8 @@ class NoteRequest(BaseModel):
 
 
 class OrderAnswer(BaseModel):
-    """One side's part of a ticket, and what it is about. `late` is by now, or when settled."""
+    """One side's part of a ticket, and what it is about. `late` is by now, or when settled;
+    `escalation_level` is the last step of the policy that was told of it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -97,6 +90,7 @@ class OrderAnswer(BaseModel):
                     "task": "测进线电压，恢复供电",
                     "deadline_at": "2026-05-02T08:00:00Z",
                     "late": False,
+                    "escalation_level": 0,
                     "state": "open",
                     "opened_at": "2026-05-01T08:00:00Z",
                     "accepted_at": None,
@@ -127,6 +121,7 @@ class OrderAnswer(BaseModel):
     task: str
     deadline_at: datetime
     late: bool
+    escalation_level: int
     state: str
     opened_at: datetime
     accepted_at: datetime | None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api import models
+from api import ticket_models as models
 from api.context import Asked
 from api.problems import Problem
 from api.rights import demand, scope

@@ -4,43 +4,26 @@ import csv
 import io
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import Depends, Query, Response
 
-from api import models, problems
+from api import problems
 from api import uptime_models as answers
-from api.context import Ask, Asked, Page, Paged, Word, guard_cache
-from api.idempotency import OnceRoute, once
+from api.context import Ask, Asked, Page, Paged, Word
 from api.models import Listed
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import ordering, reading
 from pilewatch.store import queries
 from pilewatch.uptime.analysis import Group, analyse
 from pilewatch.uptime.building import built_until
-from pilewatch.uptime.exclusions import (
-    Exclusion,
-    change_exclusion,
-    enter_exclusion,
-    lock_exclusion,
-    set_opening_hours,
-    withdraw_exclusion,
-)
 from pilewatch.uptime.measures import RAPID_W, excluded_pieces
 from pilewatch.uptime.periods import Length, Period, moment, period
 from pilewatch.uptime.publishing import history, known_tallies
 from pilewatch.uptime.reading import Level, Place, Row, layers_of, places, sums
 
-router = APIRouter(prefix="/api/v1", tags=["uptime"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["uptime"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("uptime"), ordering("uptime")
 _SQL = queries.load("uptime")
 _PLANNING = queries.load("planning")
-Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
-IfMatch = Annotated[str | None, Header(description="the exclusion's ETag; 412 if it has changed")]
 Month = Annotated[str, Query(description="As 2026-11, in each site's own time")]
 LengthWord = Annotated[
     Length, Query(description="The month, the twelve months that end with it, or its year")
@@ -219,133 +202,6 @@ def analysis(
 # --- what is left out
 
 
-@router.get(
-    "/exclusions",
-    response_model=Listed[answers.ExclusionAnswer],
-    summary="Time that is left out",
-    **problems.for_staff(),
-)
-def exclusions(ask: Ask, page: Paged) -> Any:
-    """Newest first, withdrawn ones too."""
-    demand(ask.caller, "read")
-    rows = _rows(ask, "exclusions", id=None, before=page.before, limit=page.limit, **_seen_by(ask))
-    return page.answer(rows, rows)
-
-
-@router.get(
-    "/exclusions/{id}",
-    response_model=answers.ExclusionAnswer,
-    summary="One exclusion",
-    **problems.for_staff(404),
-)
-def exclusion(id: Id, ask: Ask, response: Response) -> Any:
-    """With its reason and document; its ETag is its version."""
-    demand(ask.caller, "read")
-    return _shown(ask, id, response)
-
-
-@orders.post(
-    "/exclusions",
-    status_code=201,
-    response_model=answers.ExclusionAnswer,
-    summary="Leave time out",
-    **problems.for_staff(),
-)
-def exclude(body: answers.ExclusionRequest, ask: Ask, response: Response) -> Any:
-    """With the document that proves it. Published figures that it touches get a new version."""
-    demand(ask.caller, "exclude")
-    if (body.connector is not None) != (body.scope == "connector"):
-        raise Problem(422, "connector: its number is needed with scope connector, and only there")
-    with ask.all_or_nothing():
-        values = {"kind": body.scope, "code": body.code, "connector": body.connector}
-        found = ask.db.execute(_PLANNING["scope_of"], values).fetchone()
-        if found is None:
-            raise Problem(422, f"there is no such {body.scope}: see code and connector")
-        _own(ask, body.scope, found["id"])
-        what = Exclusion(body.reason, body.document, body.from_at, body.to_at, body.note)
-        id = enter_exclusion(ask.db, ask.now, (body.scope, found["id"]), what, ask.person_id)
-        _audit(ask, "exclusion.enter", id, None, body.model_dump(mode="json"))
-        return _shown(ask, id, response)
-
-
-@router.patch(
-    "/exclusions/{id}",
-    response_model=answers.ExclusionAnswer,
-    summary="Change an exclusion",
-    **problems.for_staff(404, 409, 412),
-)
-def reexclude(
-    id: Id,
-    body: answers.ExclusionChange,
-    ask: Ask,
-    response: Response,
-    if_match: IfMatch = None,
-) -> Any:
-    """Another reason, document, note or time."""
-    demand(ask.caller, "exclude")
-    with ask.all_or_nothing():
-        before = _locked(ask, id, if_match)
-        said = body.model_dump(exclude_none=True)
-        names = ("reason", "document", "from_at", "to_at", "note")
-        change_exclusion(
-            ask.db, ask.now, id, Exclusion(**{n: said.get(n, before[n]) for n in names})
-        )
-        was = {name: before[name] and str(before[name]) for name in said}
-        told = body.model_dump(mode="json", exclude_none=True)
-        _audit(ask, "exclusion.change", id, was, told)
-        return _shown(ask, id, response)
-
-
-@router.delete(
-    "/exclusions/{id}",
-    response_model=answers.ExclusionAnswer,
-    summary="Withdraw an exclusion",
-    **problems.for_staff(404, 409, 412),
-)
-def withdraw(id: Id, ask: Ask, response: Response, if_match: IfMatch = None) -> Any:
-    """It leaves nothing out any more, also of the past. Kept for the record."""
-    demand(ask.caller, "exclude")
-    with ask.all_or_nothing():
-        _locked(ask, id, if_match)
-        withdraw_exclusion(ask.db, ask.now, id)
-        _audit(ask, "exclusion.withdraw", id, None, None)
-        return _shown(ask, id, response)
-
-
-@router.get(
-    "/sites/{code}/hours",
-    response_model=answers.HoursAnswer,
-    summary="A site's opening hours",
-    **problems.for_staff(404),
-)
-def hours(code: models.PathCode, ask: Ask) -> Any:
-    """By which NEVI and the UK's figure measure."""
-    demand(ask.caller, "read")
-    return _site(ask, code)
-
-
-@router.put(
-    "/sites/{code}/hours",
-    response_model=answers.HoursAnswer,
-    summary="Set a site's opening hours",
-    **problems.for_staff(404),
-)
-def set_hours(code: models.PathCode, body: answers.HoursRequest, ask: Ask) -> Any:
-    """From a day on, until the next ones begin; those of the same day are replaced. Published
-    figures that they touch get a new version."""
-    demand(ask.caller, "exclude")
-    with ask.all_or_nothing():
-        before = _site(ask, code)
-        week = {str(day): pieces for day, pieces in body.week.items()}
-        set_opening_hours(ask.db, before["id"], code, body.from_on, week)
-        was = [h for h in before["hours"] if h["from_on"] == str(body.from_on)]
-        about = f"site/{code}/hours"
-        ask.record("hours.set", about,
-            was[0] if was else None, body.model_dump(mode="json"),
-        )  # fmt: skip
-        return _site(ask, code)
-
-
 # --- shapes
 
 
@@ -378,52 +234,3 @@ def _safe(value: Any) -> Any:
 
 def _rows(ask: Asked, name: str, **values: Any) -> list[dict[str, Any]]:
     return ask.db.execute(_SQL[name], values).fetchall()
-
-
-def _seen(ask: Asked, id: int) -> list[dict[str, Any]]:
-    return _rows(ask, "exclusions", id=id, before=models.Big, limit=1, **_seen_by(ask))
-
-
-def _shown(ask: Asked, id: int, response: Response) -> dict[str, Any]:
-    rows = _seen(ask, id)
-    if not rows:
-        raise Problem(404, f"there is no exclusion {id}")
-    response.headers["ETag"] = f'"{rows[0]["version"]}"'
-    return rows[0]
-
-
-def _locked(ask: Asked, id: int, if_match: str | None) -> dict[str, Any]:
-    """One that the caller may change, and has seen as it is."""
-    row = lock_exclusion(ask.db, id)
-    if row is None or not _seen(ask, id):
-        raise Problem(404, f"there is no exclusion {id}")
-    _own(ask, row["scope_kind"], row["scope_id"])
-    if if_match not in (None, "*", f'"{row["version"]}"'):
-        raise Problem(412, "the exclusion has been changed meanwhile", version=row["version"])
-    if row["withdrawn_at"] is not None:
-        raise Problem(409, "it has been withdrawn; enter a new one")
-    return row
-
-
-def _own(ask: Asked, kind: str, id: int) -> None:
-    """Raises `Problem` 403 where somebody reaches beyond the own sites."""
-    own = _seen_by(ask)
-    if own["company_id"] is None and own["grids"] is None:
-        return
-    values = {**own, "scope_kind": kind, "scope_id": id}
-    others = ask.db.execute(_PLANNING["others_in_scope"], values).fetchone()
-    if others is None or others["others"]:
-        raise Problem(403, "only for sites, gateways and chargers of your own")
-
-
-def _site(ask: Asked, code: str) -> dict[str, Any]:
-    rows = _rows(ask, "site_with_hours", site=code, **_seen_by(ask))
-    if not rows:
-        raise Problem(404, f"there is no site {code}")
-    return rows[0]
-
-
-def _audit(
-    ask: Asked, action: str, id: int, before: dict[str, Any] | None, after: dict[str, Any] | None
-) -> None:
-    ask.record(action, f"exclusion/{id}", before, after)

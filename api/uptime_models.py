@@ -3,21 +3,13 @@
 from datetime import date, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from api.models import Code, Moment, Port, Text
+from api.models import Body, Code, Moment, Port, Text, example
 from pilewatch.uptime.exclusions import ScopeKind
 from pilewatch.uptime.measures import Measure, Reason, Tally
 
 _SECOND = 1_000_000
-
-
-def _example(**values: Any) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [values]})
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class PlainAnswer(BaseModel):
@@ -90,7 +82,7 @@ class Figures(BaseModel):
 class UptimeRow(Figures):
     """One subject's figures. `code` is null for what belongs to no company."""
 
-    model_config = _example(code="wanhe-1a", **_FIGURES)
+    model_config = example(code="wanhe-1a", **_FIGURES)
 
     code: str | None
 
@@ -101,7 +93,7 @@ class UptimeAnswer(BaseModel):
     `never_heard` connectors had not said a word by its end, and are in none of the figures.
     """
 
-    model_config = _example(
+    model_config = example(
         month="2026-11",
         span="month",
         by="site",
@@ -125,7 +117,7 @@ class UptimeAnswer(BaseModel):
 class ExcludedAnswer(BaseModel):
     """A piece of time that a figure leaves out, counted once."""
 
-    model_config = _example(
+    model_config = example(
         charger="WH-E01",
         connector=2,
         measure="nevi",
@@ -151,7 +143,7 @@ class ExcludedAnswer(BaseModel):
 class VersionAnswer(Figures):
     """A figure as it was published; `why` names what corrected the one before."""
 
-    model_config = _example(
+    model_config = example(
         version=2,
         why="downtime/12",
         person="li",
@@ -168,7 +160,7 @@ class VersionAnswer(Figures):
 class VersionsAnswer(BaseModel):
     """Every version of a published figure, the first one first."""
 
-    model_config = _example(
+    model_config = example(
         items=[
             {
                 "version": 2,
@@ -227,7 +219,7 @@ class SurvivalRow(BaseModel):
 class AnalysisAnswer(BaseModel):
     """What happened in a period. A failure put something out of order; silence is none."""
 
-    model_config = _example(
+    model_config = example(
         reliability=[
             {
                 "group": "DNY-12",
@@ -273,10 +265,10 @@ class AnalysisAnswer(BaseModel):
     survival: list[SurvivalRow]
 
 
-class ExclusionRequest(_Request):
+class ExclusionRequest(Body):
     """What is left out, why, and what proves it. A connector is a port's number on the charger."""
 
-    model_config = _example(
+    model_config = example(
         scope="charger",
         code="WH-E01",
         reason="vandalism",
@@ -296,10 +288,10 @@ class ExclusionRequest(_Request):
     note: Text | None = Field(None, examples=["cable cut"])
 
 
-class ExclusionChange(_Request):
+class ExclusionChange(Body):
     """What is to be another one; what is left out stays."""
 
-    model_config = _example(document="police report 2026-4711, appendix")
+    model_config = example(document="police report 2026-4711, appendix")
 
     reason: Reason | None = None
     document: Text | None = None
@@ -311,7 +303,7 @@ class ExclusionChange(_Request):
 class ExclusionAnswer(BaseModel):
     """Time that is left out. Withdrawn ones leave out nothing, and are kept."""
 
-    model_config = _example(
+    model_config = example(
         id=3,
         scope="charger",
         code="WH-E01",
@@ -346,10 +338,10 @@ Day = Literal["1", "2", "3", "4", "5", "6", "7"]
 _WEEK = {str(day): [["08:00", "22:00"]] for day in range(1, 8)}
 
 
-class HoursRequest(_Request):
+class HoursRequest(Body):
     """Weekly hours from a day on, by the site's clock; Monday is 1. A day left out is closed."""
 
-    model_config = _example(from_on="2026-01-01", week=_WEEK)
+    model_config = example(from_on="2026-01-01", week=_WEEK)
 
     from_on: date = Field(ge=date(2020, 1, 1), le=date(2100, 1, 1))
     week: dict[Day, list[tuple[str, str]]] = Field(examples=[_WEEK])
@@ -365,7 +357,7 @@ class HoursVersion(BaseModel):
 class HoursAnswer(BaseModel):
     """A site's opening hours, the first ones first; without any it is open round the clock."""
 
-    model_config = _example(
+    model_config = example(
         site="wanhe-1a",
         timezone="Asia/Shanghai",
         hours=[{"from_on": "2026-01-01", "week": _WEEK}],

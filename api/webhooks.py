@@ -5,27 +5,19 @@ import secrets
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from fastapi import Query, Request, Response
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from api import models, problems
-from api.context import Ask, Asked, IfMatch, Paged, guard_cache
-from api.idempotency import OnceRoute, once
-from api.models import Listed, Moment
+from api import problems
+from api.context import Ask, Asked, IfMatch, Paged, one
+from api.models import Big, Body, Code, Id, Listed, Moment, example
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import ordering, reading
 from pilewatch.store import queries
 
-router = APIRouter(prefix="/api/v1", tags=["webhooks"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["webhooks"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("webhooks"), ordering("webhooks")
 _SQL = queries.load("webhooks")
-Id = Annotated[int, Path(ge=1, le=models.Big, description="Its number")]
 
 
 def _outside(url: str) -> str:
@@ -43,31 +35,27 @@ Topic = Annotated[str, StringConstraints(pattern=r"^(ticket|incident)\.(\*|[a-z-
 """`ticket.*`, `incident.*`, or one of theirs as `ticket.opened`."""
 
 
-def _example(**values: Any) -> ConfigDict:
-    return ConfigDict(extra="forbid", json_schema_extra={"examples": [values]})
-
-
-class WebhookRequest(BaseModel):
+class WebhookRequest(Body):
     """Where to POST what. Without sites: all that the asker may see."""
 
-    model_config = _example(
+    model_config = example(
         url="https://city.example/pilewatch", topics=["ticket.*"], sites=["wanhe-1a"]
     )
 
     url: Url
     topics: list[Topic] = Field(min_length=1, max_length=20)
-    sites: list[models.Code] = Field([], max_length=200)
+    sites: list[Code] = Field([], max_length=200)
 
 
-class WebhookChange(BaseModel):
+class WebhookChange(Body):
     """What is to be another one; what is left out stays. While it is not `active`, messages
     wait."""
 
-    model_config = _example(active=False)
+    model_config = example(active=False)
 
     url: Url | None = None
     topics: list[Topic] | None = Field(None, min_length=1, max_length=20)
-    sites: list[models.Code] | None = Field(None, max_length=200)
+    sites: list[Code] | None = Field(None, max_length=200)
     active: bool | None = None
 
 
@@ -75,7 +63,7 @@ class WebhookAnswer(BaseModel):
     """A subscription; `secret` signs what is sent, and is told once, by POST. `waiting` and `dead`
     are messages under way and given up."""
 
-    model_config = _example(
+    model_config = example(
         id=3,
         url="https://city.example/pilewatch",
         topics=["ticket.*"],
@@ -107,31 +95,31 @@ class WebhookAnswer(BaseModel):
 class ReplayAnswer(BaseModel):
     """So many messages are sent again."""
 
-    model_config = _example(messages=12)
+    model_config = example(messages=12)
 
     messages: int
 
 
-class PartyRequest(BaseModel):
+class PartyRequest(Body):
     """A party that reads our locations by OCPI. `push_url` is its receiver interface up to and
     with `…/locations`, `push_token` what it wants to be shown there; both or none."""
 
-    model_config = _example(
+    model_config = example(
         name="roaming-hub",
         push_url="https://hub.example/ocpi/emsp/2.2.1/locations",
         push_token="t0ken",  # noqa: S106
     )
 
-    name: models.Code
+    name: Code
     push_url: Url | None = None
-    push_token: models.Code | None = None
+    push_token: Code | None = None
 
 
 class PartyAnswer(BaseModel):
     """A party; `token` is what it has to show, told once, by POST. Once it has registered by
     OCPI's credentials, `roles` are what it says of itself."""
 
-    model_config = _example(
+    model_config = example(
         id=1,
         name="roaming-hub",
         push_url="https://hub.example/ocpi/emsp/2.2.1/locations",
@@ -162,7 +150,7 @@ class PartyAnswer(BaseModel):
 def webhooks(ask: Ask, page: Paged) -> Any:
     """Newest first; a company's operator sees the company's, an area's admin those of its sites."""
     demand(ask.caller, "webhooks")
-    rows = _rows(ask, "webhooks", id=None, before=page.before, limit=page.limit, **_own(ask))
+    rows = _rows(ask, "webhooks", id=None, before=page.before, limit=page.limit, **_narrowed(ask))
     return page.answer(rows, rows)
 
 
@@ -193,9 +181,14 @@ def subscribe(body: WebhookRequest, request: Request, response: Response, ask: A
     with ask.db.transaction():
         _check_sites(ask, body.sites)
         closed = ask.context.settings.sealing.seal().close(secret)
-        values = {**body.model_dump(), **_own(ask), "secret": closed, "person_id": ask.caller.id}
+        values = {
+            **body.model_dump(),
+            **_narrowed(ask),
+            "secret": closed,
+            "person_id": ask.caller.id,
+        }
         id = _rows(ask, "add_webhook", **values)[0]["id"]
-        _audit(ask, "webhook.enter", f"webhook/{id}", None, body.model_dump())
+        ask.record("webhook.enter", f"webhook/{id}", None, body.model_dump())
     return {**_show(ask, id, response), "secret": secret}
 
 
@@ -217,7 +210,7 @@ def change(
             _check_sites(ask, said["sites"])
         ask.db.execute(_SQL["change_webhook"], {**before, **said, "id": id})
         was = {name: before[name] for name in said}
-        _audit(ask, "webhook.change", f"webhook/{id}", was, said)
+        ask.record("webhook.change", f"webhook/{id}", was, said)
     return _show(ask, id, response)
 
 
@@ -233,7 +226,7 @@ def end(id: Id, ask: Ask, if_match: IfMatch = None) -> Any:
     with ask.db.transaction():
         before = _mine(ask, id, if_match)
         ask.db.execute(_SQL["end_webhook"], {"id": id, "now": ask.now})
-        _audit(ask, "webhook.end", f"webhook/{id}", None, None)
+        ask.record("webhook.end", f"webhook/{id}", None, None)
     return {**before, "active": False, "waiting": 0}
 
 
@@ -257,34 +250,39 @@ def replay(
     with ask.db.transaction():
         _mine(ask, id, None)
         told = _rows(ask, "replay_webhook", id=id, from_at=from_at)[0]
-        _audit(ask, "webhook.replay", f"webhook/{id}", None, {"from": from_at.isoformat()})
+        ask.record("webhook.replay", f"webhook/{id}", None, {"from": from_at.isoformat()})
     return told
 
 
-def _own(ask: Asked) -> dict[str, Any]:
+def _narrowed(ask: Asked) -> dict[str, Any]:
     narrowed = scope(ask.caller)
     return {key: narrowed[key] for key in ("company_id", "grids")}
+
+
+def _seen(ask: Asked, id: int) -> dict[str, Any]:
+    rows = _rows(ask, "webhooks", id=id, before=Big, limit=1, **_narrowed(ask))
+    return one(rows, f"webhook {id}")
 
 
 def _mine(ask: Asked, id: int, if_match: str | None) -> dict[str, Any]:
     """The webhook, locked. Raises `Problem` 404 and 412."""
     _rows(ask, "lock_webhook", id=id)
-    row = _one(_rows(ask, "webhooks", id=id, before=models.Big, limit=1, **_own(ask)), id)
+    row = _seen(ask, id)
     if if_match not in (None, "*", f'"{row["version"]}"'):
         raise Problem(412, "the webhook has been changed meanwhile", version=row["version"])
     return row
 
 
 def _show(ask: Asked, id: int, response: Response) -> dict[str, Any]:
-    row = _one(_rows(ask, "webhooks", id=id, before=models.Big, limit=1, **_own(ask)), id)
+    row = _seen(ask, id)
     response.headers["ETag"] = f'"{row["version"]}"'
     return row
 
 
 def _check_sites(ask: Asked, sites: list[str]) -> None:
-    if not sites and _own(ask)["grids"] is not None:
+    if not sites and _narrowed(ask)["grids"] is not None:
         raise Problem(422, "sites: name those of your area")
-    unknown = _rows(ask, "unknown_sites", sites=sites, **_own(ask))
+    unknown = _rows(ask, "unknown_sites", sites=sites, **_narrowed(ask))
     if unknown:
         raise Problem(422, f"sites: there is no site {unknown[0]['code']}, or it is not yours")
 
@@ -330,8 +328,8 @@ def let_in(body: PartyRequest, request: Request, ask: Ask) -> Any:
             raise Problem(409, f"there is a party {body.name} already")
         id = made[0]["id"]
         said = {"name": body.name, "push_url": body.push_url}
-        _audit(ask, "ocpi-party.enter", f"ocpi-party/{id}", None, said)
-        row = _one(_rows(ask, "parties", id=id, before=models.Big, limit=1), id)
+        ask.record("ocpi-party.enter", f"ocpi-party/{id}", None, said)
+        row = one(_rows(ask, "parties", id=id, before=Big, limit=1), f"party {id}")
     return {**row, "token": token}
 
 
@@ -345,9 +343,9 @@ def let_out(id: Id, ask: Ask) -> Any:
     """Its token ends, and so do pushes."""
     _demand_all(ask)
     with ask.db.transaction():
-        row = _one(_rows(ask, "parties", id=id, before=models.Big, limit=1), id)
+        row = one(_rows(ask, "parties", id=id, before=Big, limit=1), f"party {id}")
         ask.db.execute(_SQL["end_party"], {"id": id, "now": ask.now})
-        _audit(ask, "ocpi-party.end", f"ocpi-party/{id}", None, None)
+        ask.record("ocpi-party.end", f"ocpi-party/{id}", None, None)
     return row
 
 
@@ -360,15 +358,3 @@ def _demand_all(ask: Asked) -> None:
 
 def _rows(ask: Asked, query: str, /, **values: Any) -> list[dict[str, Any]]:
     return ask.db.execute(_SQL[query], {"now": ask.now, **values}).fetchall()
-
-
-def _one(rows: list[dict[str, Any]], id: int) -> dict[str, Any]:
-    if not rows:
-        raise Problem(404, f"there is nothing of number {id}")
-    return rows[0]
-
-
-def _audit(
-    ask: Asked, action: str, about: str, before: dict[str, Any] | None, after: dict[str, Any] | None
-) -> None:
-    ask.record(action, about, before, after)

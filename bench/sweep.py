@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
-from alerts.engine import Engine, _Turn
+from alerts.engine import Engine
+from alerts.sweeps import SWEEPS
+from alerts.turn import Turn
 from deploy.embedded import EmbeddedPostgres
 from pilewatch.policy import Policy
 from pilewatch.store.migrate import migrate
@@ -88,17 +90,16 @@ def _measure(db: Db, count: int) -> None:
     parts: dict[str, list[float]] = {}
     for _ in range(7):
         with db.transaction():
-            turn = _Turn(db, policy, NOW)
+            turn = Turn(db, policy, NOW)
             started = time.perf_counter()
-            for part in ("_listen", "_read_meters", "_look_at_phases", "_look_at_controllers",
-                         "_look_at_demand", "_judge_parents"):  # fmt: skip
+            for part in SWEEPS:
                 before = time.perf_counter()
-                getattr(turn, part)()
-                parts.setdefault(part, []).append(time.perf_counter() - before)
+                part(turn)
+                parts.setdefault(part.__name__, []).append(time.perf_counter() - before)
             took.append(time.perf_counter() - started)
     print(f"sweep: median {median(took):.3f} s, worst {max(took):.3f} s of {len(took)}")
-    for part, times in parts.items():
-        print(f"  {part.lstrip('_')}: {median(times):.3f} s")
+    for name, times in parts.items():
+        print(f"  {name.lstrip('_')}: {median(times):.3f} s")
     events(db, count)
     engine, started, cpu = Engine(db, policy), time.perf_counter(), time.process_time()
     while engine.turn(NOW):

@@ -113,6 +113,8 @@ def _shoot(browser: Browser, page_url: str, passwords: dict[str, str]) -> None:
         if shot.path.startswith("/worker"):
             page.wait_for_selector("html[data-ready]")
             page.wait_for_selector("h1")
+        if shot.path == "/console/map":
+            page.wait_for_selector("#map[data-ready]")
         page.screenshot(path=PICTURES / f"{shot.name}.png", full_page=shot.whole)
         page.close()
 

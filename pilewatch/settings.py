@@ -5,6 +5,7 @@ the place and what would be right; secrets may be given as `…_FILE` paths.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -172,6 +174,53 @@ class Open311(_Section):
     jurisdiction_id: str = "pilewatch"
 
 
+_TILES = re.compile(r"(https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?)(/[!-~]*)")
+_TILE_WORDS = frozenset({"{z}", "{x}", "{y}"})
+Degrees = Annotated[float, Field(ge=-180, le=180)]
+
+
+class Map(_Section):
+    """What lies under the operator's map, see docs/console.md; without any it is drawn from the
+    registry alone. Tiles come from one host, which alone the page's policy lets in. `datum` is
+    that of the tiles; `plan_bounds` of the picture are south, west, north, east in WGS 84."""
+
+    tile_url: str | None = None
+    tile_attribution: str = Field(default="", max_length=200)
+    tile_attribution_url: str | None = Field(default=None, pattern=r"^https?://[!-~]+$")
+    tile_zoom: int = Field(default=19, ge=1, le=24)
+    datum: Literal["wgs84", "gcj02"] = "wgs84"
+    plan_file: Path | None = None
+    plan_bounds: tuple[Degrees, Degrees, Degrees, Degrees] | None = None
+
+    @field_validator("tile_url")
+    @classmethod
+    def _template(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if _TILES.fullmatch(url) is None:
+            raise ValueError("begins with https:// or http:// and one plain host name, then a path")
+        words = re.findall(r"\{[^}]*\}?|\}", url)
+        if set(words) != _TILE_WORDS:
+            raise ValueError("has {z}, {x} and {y} in its path, and nothing else in braces")
+        return url
+
+    @model_validator(mode="after")
+    def _plan_lies_somewhere(self) -> "Map":
+        if (self.plan_file is None) != (self.plan_bounds is None):
+            raise ValueError("plan_file and plan_bounds are given together")
+        if self.plan_bounds is not None:
+            south, west, north, east = self.plan_bounds
+            if not (-90 <= south < north <= 90 and west < east):
+                raise ValueError("plan_bounds: south, west, north, east, in degrees")
+        return self
+
+    @property
+    def tile_origin(self) -> str | None:
+        """Scheme, host and port that tiles come from."""
+        found = _TILES.fullmatch(self.tile_url or "")
+        return None if found is None else found[1].lower()
+
+
 Role = Literal["grid_worker", "repairer", "operator", "admin", "auditor"]
 
 
@@ -253,6 +302,7 @@ class Settings(BaseSettings):
     ocpp: Ocpp = Ocpp()
     ocpi: Ocpi = Ocpi()
     open311: Open311 = Open311()
+    map: Map = Map()
     log_format: Literal["json", "text"] = "text"
 
     @classmethod

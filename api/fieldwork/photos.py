@@ -4,19 +4,20 @@ import hashlib
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import Depends, Path, Request
 from pydantic import BaseModel
 
 from api import problems
-from api.context import Ask, Asked, guard_cache
-from api.models import _example
+from api.context import Ask, Asked
+from api.models import example
 from api.problems import Problem
 from api.reporting import Jpeg
 from api.rights import demand, scope
+from api.routers import reading
 from pilewatch.store import queries
 from pilewatch.workflow.photos import BadPhoto, clean_photo
 
-router = APIRouter(prefix="/api/v1", tags=["patrols"], dependencies=[Depends(guard_cache)])
+router = reading("patrols")
 _PATROLS = queries.load("patrols")
 _SQL = queries.load("worker")
 _WORDS = {"large": 413, "broken": 422}
@@ -35,7 +36,7 @@ Name = Annotated[
 class VisitPhotoAnswer(BaseModel):
     """`created` is false where it had been kept before."""
 
-    model_config = _example(created=True)
+    model_config = example(created=True)
 
     created: bool
 

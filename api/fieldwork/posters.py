@@ -3,26 +3,19 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Query, Response
 from pydantic import BaseModel, Field
 
 from api import problems
-from api.context import Ask, Asked, Paged, Word, guard_cache
+from api.context import Ask, Asked, Paged, Word
 from api.fieldwork.sheets import MissingKey, Size, content_of, sheets
-from api.idempotency import OnceRoute, once
-from api.models import Code, Listed, _example, _Request
+from api.models import Body, Code, Listed, example
 from api.problems import Problem
 from api.rights import demand, scope
+from api.routers import ordering, reading
 from pilewatch.workflow.posters import Hanging, digest_of, make_poster, poster_piles, state_of
 
-router = APIRouter(prefix="/api/v1", tags=["posters"], dependencies=[Depends(guard_cache)])
-orders = APIRouter(
-    prefix="/api/v1",
-    tags=["posters"],
-    route_class=OnceRoute,
-    dependencies=[Depends(guard_cache), Depends(once, scope="function")],
-    responses=problems.documented([413]),
-)
+router, orders = reading("posters"), ordering("posters")
 _MOST = 500
 """So many pages are made at once."""
 Site = Annotated[Word, Query(description="Of this site", examples=["wanhe-1a"])]
@@ -35,10 +28,10 @@ class Pdf(Response):
     media_type = "application/pdf"
 
 
-class PosterRequest(_Request):
+class PosterRequest(Body):
     """The poster of one charger, or those of a whole site."""
 
-    model_config = _example(site="wanhe-1a")
+    model_config = example(site="wanhe-1a")
 
     site: Code | None = Field(None, examples=["wanhe-1a"])
     charger: Code | None = Field(None, examples=["WH-E01"])
@@ -52,7 +45,7 @@ class PosterAnswer(BaseModel):
     an older version hangs there; current.
     """
 
-    model_config = _example(
+    model_config = example(
         charger="WH-E01",
         label="1号柜",
         site="wanhe-1a",
@@ -76,7 +69,7 @@ class PosterAnswer(BaseModel):
 class PostersMade(BaseModel):
     """So many piles have a new version; the others' newest says the same."""
 
-    model_config = _example(made=3, unchanged=5, signed=True)
+    model_config = example(made=3, unchanged=5, signed=True)
 
     made: int
     unchanged: int

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, FastAPI
 
-from api.opendata import credentials, datex, feeds, geojson, georeport, ocpi
+from api.opendata import credentials, datex, feeds, geojson, georeport, ocpi, service_requests
 
 ROUTERS: tuple[APIRouter, ...] = (
     *(geojson.router, feeds.router, datex.router),
@@ -11,7 +11,8 @@ ROUTERS: tuple[APIRouter, ...] = (
         credentials.router,
         georeport.discovery_router,
         georeport.router,
-        georeport.orders,
+        service_requests.router,
+        service_requests.orders,
     ),
 )
 

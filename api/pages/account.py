@@ -70,7 +70,9 @@ def password(
     if len(new) < SHORTEST_PASSWORD:
         return _show(request, ask, status=422, problem="account.too-short")
     try:
-        right = people.is_password(ask.db, me, old, address=address_of(request, ask), now=ask.now)
+        right = people.is_password(
+            ask.db, me, old, address=address_of(request, ask.context), now=ask.now
+        )
     except TooManyAttempts:
         return _show(request, ask, status=429, problem="login.too-many")
     if not right:
@@ -105,7 +107,7 @@ def end(
     if _required(ask):
         raise Problem(403, "your role must have a second factor")
     try:
-        seal, address = ask.context.settings.sealing.seal(), address_of(request, ask)
+        seal, address = ask.context.settings.sealing.seal(), address_of(request, ask.context)
         if not second_factor.passes(ask.db, me, code, seal, address=address, now=ask.now):
             return _show(request, ask, status=401, problem="login.wrong-code")
     except TooManyAttempts:

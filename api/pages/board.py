@@ -13,8 +13,10 @@ from api.bulk import BulkTicket, do_one
 from api.context import Ask, Asked, check_csrf
 from api.pages import staff, views
 from api.pages.shifts import duty, on_duty_now
+from api.planning_models import SilenceRequest
 from api.problems import Problem
 from api.rights import demand, may, scope
+from api.ticket_models import AssignRequest
 from api.ticketing import assignment
 from pilewatch.workflow.tickets import LIVE, Accept, Action, Comment, TicketState
 
@@ -147,7 +149,7 @@ def _lacking(order: str, chosen: list[BulkTicket], note: str) -> str | None:
 def _action(ask: Asked, order: str, company: str, assignee: str, note: str) -> Action:
     match order:
         case "assign":
-            wanted = models.AssignRequest(company=company or None, assignee=assignee or None)
+            wanted = AssignRequest(company=company or None, assignee=assignee or None)
             return assignment(ask, wanted)
         case "accept":
             return Accept()
@@ -163,7 +165,7 @@ def _silence(ask: Asked, id: int, reason: str, hours: str) -> dict[str, Any]:
     if not found or found[0]["severity"] == 1:
         return {"id": id, "status": 409 if found else 404, "state": None}
     row = found[0]
-    wanted = models.SilenceRequest(
+    wanted = SilenceRequest(
         site=None if row["charger"] else row["site"],
         charger=row["charger"],
         code=row["code"],

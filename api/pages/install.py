@@ -22,6 +22,7 @@ from api.pages import (
     repair,
     resident,
     shifts,
+    sitemap,
     start,
     waiting,
     wall,
@@ -38,7 +39,11 @@ _TOLD = (401, 403, 404, 405, 409, 412, 413, 422, 429, 503)
 
 
 def install(app: FastAPI) -> None:
-    """Add the pages to an application whose error handlers are installed already."""
+    """Add the pages to an application whose error handlers are installed already.
+
+    Raises `BadSettings` where the map's plan is no picture.
+    """
+    app.state.site_plan = sitemap.read_picture(app.state.context.settings.map)
     residents = (render, resident, waiting, wall, login)
     for module in (
         *residents,
@@ -50,6 +55,7 @@ def install(app: FastAPI) -> None:
         charger,
         quarantine,
         places,
+        sitemap,
         policies,
         repair,
         worker,

@@ -45,7 +45,7 @@ def enter(
     problem, status, person = "login.wrong", 401, None
     try:
         if "\0" not in login:
-            address = address_of(request, ask)
+            address = address_of(request, ask.context)
             person = log_in(ask.db, login, password, address=address, now=ask.now)
     except TooManyAttempts:
         problem, status = "login.too-many", 429
@@ -118,7 +118,7 @@ def code(request: Request, ask: Ask, code: Code = "", csrf: Csrf = "") -> Respon
     if half is None:
         return RedirectResponse("/login", 303)
     check_csrf(half.csrf, csrf)
-    seal, address = ask.context.settings.sealing.seal(), address_of(request, ask)
+    seal, address = ask.context.settings.sealing.seal(), address_of(request, ask.context)
     try:
         if second_factor.passes(ask.db, half.person_id, code, seal, address=address, now=ask.now):
             answer = RedirectResponse(half.next, 303)

@@ -7,7 +7,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api import oidc
+from api.attempts import TooManyAttempts
 from api.context import SESSION_COOKIE, Context
+from api.limits import address_of
 from api.oidc import NotLoggedIn, Organisation
 from api.pages.login import HOME, begin_session, own_path, set_session, show_login
 from api.pages.render import show, speech
@@ -28,8 +30,12 @@ def begin(request: Request, next: Word = HOME) -> Response:
         organisation.known(now)
     except NotLoggedIn as error:
         return _failed(request, error)
-    with context.pool.connection() as db:
-        begun = organisation.begin(db, now, own_path(next))
+    try:
+        with context.pool.connection() as db:
+            begun = organisation.begin(db, now, own_path(next), address_of(request, context))
+    except TooManyAttempts:
+        _LOG.warning("too many logins at the organisation begin")
+        return show_login(request, context, status=429, next=HOME, problem="login.too-many")
     answer = RedirectResponse(begun.address, 303)
     answer.set_cookie(
         _COOKIE, begun.cookie, max_age=600, path=oidc.BACK, httponly=True,
@@ -53,7 +59,8 @@ def back(request: Request, state: Word = "", code: Word = "", error: Word = "") 
         with context.pool.connection() as db:
             person = oidc.person_of(
                 db, organisation.issuer, claims,
-                by_email=context.settings.people.oidc_link_by_email, now=now,
+                by_email=context.settings.people.oidc_link_by_email,
+                address=address_of(request, context), now=now,
             )  # fmt: skip
             if old := request.cookies.get(SESSION_COOKIE):
                 log_out(db, old)

@@ -1,18 +1,16 @@
-"""The whole area at a glance: a plan of the sites, and each pile's days."""
+"""Each pile's days: the share of each in which its ports could be used."""
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
-from math import cos, radians
-from typing import Annotated, Any
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request, Response
 
 from api.context import Ask, Asked
-from api.pages import staff, views
+from api.pages import staff
 from api.rights import demand, scope
 from pilewatch.uptime.building import built_until
 from pilewatch.uptime.measures import Layers, take_apart
@@ -21,79 +19,8 @@ from pilewatch.uptime.reading import Place, layers_of, places
 from pilewatch.uptime.spans import Span, intersect, total
 
 router = APIRouter(prefix="/console", include_in_schema=False)
-WIDTH, HEIGHT, _EDGE = 1000, 560, 70
 _PILES = 150
 Word = Annotated[str, Query(max_length=64)]
-
-
-@dataclass(frozen=True)
-class Spot:
-    """A site on the plan: where its mark stands, how big it is, and what it says."""
-
-    x: float
-    y: float
-    radius: float
-    word: str
-    site: dict[str, Any]
-
-
-@router.get("/map")
-def plan(request: Request, ask: Ask) -> Response:
-    """Every site where it stands; it needs no tiles of anybody."""
-    demand(ask.caller, "read")
-    narrowed = scope(ask.caller)
-    found = staff.rows(ask, "site_states", stopping=views.STOPPING, **narrowed)
-    return staff.page(
-        request,
-        ask,
-        "console/map.html",
-        sites=found,
-        spots=spots(found),
-        width=WIDTH,
-        height=HEIGHT,
-    )
-
-
-def spots(sites: Iterable[dict[str, Any]]) -> list[Spot]:
-    """Coordinates as a plan with north above, both ways to the same scale; what is near another
-    is drawn later where it is more urgent."""
-    known = [s for s in sites if s["latitude"] is not None and s["longitude"] is not None]
-    if not known:
-        return []
-    east = cos(radians(sum(s["latitude"] for s in known) / len(known)))
-    xs = [s["longitude"] * east for s in known]
-    ys = [-s["latitude"] for s in known]
-    scale = min(
-        (WIDTH - 2 * _EDGE) / max(max(xs) - min(xs), 1e-6),
-        (HEIGHT - 2 * _EDGE) / max(max(ys) - min(ys), 1e-6),
-    )
-    left = WIDTH / 2 - scale * (max(xs) + min(xs)) / 2
-    top = HEIGHT / 2 - scale * (max(ys) + min(ys)) / 2
-    found = [
-        Spot(
-            round(left + scale * x, 1),
-            round(top + scale * y, 1),
-            round(12 + min(s["ports"], 200) ** 0.5 * 1.6, 1),
-            condition(s),
-            s,
-        )
-        for s, x, y in zip(known, xs, ys, strict=True)
-    ]
-    return found[::-1]
-
-
-def condition(site: dict[str, Any]) -> str:
-    """One word for a site: danger, bad (less than 80 % can be used), unknown, some, or good."""
-    if site["danger"]:
-        return "danger"
-    if not site["ports"] or site["unknown"] * 2 > site["ports"]:
-        return "unknown"
-    if site["usable"] < 0.8 * site["ports"]:
-        return "bad"
-    return "some" if site["tickets"] else "good"
-
-
-# --- the heat map
 
 
 @dataclass(frozen=True)

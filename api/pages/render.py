@@ -2,10 +2,12 @@
 
 import gzip
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.metadata import distribution
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -21,6 +23,11 @@ from api.problems import Problem
 FRAGMENT_HEADER = "x-fragment"
 """A page's script asks with it for the living part of the page only."""
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_PACKAGES = {
+    "xstatic-leaflet": ("xstatic/pkg/leaflet/data", ("leaflet.js", "leaflet.css")),
+    "uplot-python": ("uplot/static", ("uPlot.iife.js", "uPlot.min.css")),
+}
+"""Wheels that ship other people's browser files: the folder and which. Read, never imported."""
 _YEAR = 365 * 86400
 _WORTH = 1024
 """Bytes below which packing saves no packet."""
@@ -42,13 +49,18 @@ class StaticFile:
 
 def _static_files() -> dict[str, StaticFile]:
     found = {}
-    for entry in (files("api.pages") / "static").iterdir():
+    for entry in (*(files("api.pages") / "static").iterdir(), *_packaged()):
         media_type = _TYPES.get("." + entry.name.rpartition(".")[2])
         if media_type is not None:
             body = entry.read_bytes()
             version = hashlib.sha256(body).hexdigest()[:12]
             found[entry.name] = StaticFile(body, gzip.compress(body, mtime=0), media_type, version)
     return found
+
+
+def _packaged() -> Iterator[Path]:
+    for wheel, (folder, names) in _PACKAGES.items():
+        yield from (Path(str(distribution(wheel).locate_file(folder))) / name for name in names)
 
 
 STATIC = _static_files()
@@ -63,13 +75,13 @@ def static(request: Request, name: str, v: str | None = None) -> Response:
         raise Problem(404, "there is no such file")
     kept = f"public, max-age={_YEAR}, immutable" if v == file.version else "no-cache"
     headers = {"Cache-Control": kept, "Vary": "Accept-Encoding"}
-    if not _unpacks(request):
+    if not unpacks(request):
         return Response(file.body, media_type=file.media_type, headers=headers)
     headers["Content-Encoding"] = "gzip"
     return Response(file.packed, media_type=file.media_type, headers=headers)
 
 
-def _unpacks(request: Request) -> bool:
+def unpacks(request: Request) -> bool:
     """Whether the asker reads gzip."""
     said = request.headers.get("accept-encoding", "").lower().replace(" ", "").split(",")
     return any(word == "gzip" or (word.startswith("gzip;q=") and word[7:] not in _NEVER)
@@ -137,7 +149,7 @@ def show(
     }
     # A page that holds something secret is not packed: its length would tell of it (BREACH).
     body = text.encode()
-    if not private and len(body) > _WORTH and _unpacks(request):
+    if not private and len(body) > _WORTH and unpacks(request):
         body, headers["Content-Encoding"] = gzip.compress(body, 5), "gzip"
     page = HTMLResponse(body, status, headers=headers)
     if request.query_params.get("lang") in LOCALES:

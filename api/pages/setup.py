@@ -45,7 +45,7 @@ def set_up(
     next: str,
 ) -> tuple[Response, bool]:
     """The page with the recovery codes, or the QR again; and whether it was the right code."""
-    seal, address = ask.context.settings.sealing.seal(), address_of(request, ask)
+    seal, address = ask.context.settings.sealing.seal(), address_of(request, ask.context)
     try:
         codes = second_factor.begin(ask.db, person_id, code, seal, address=address, now=ask.now)
     except TooManyAttempts:

@@ -3,17 +3,23 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-POLICY = (
-    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'"
-)
+
+def policy(*images: str) -> str:
+    """What a page may load: our own things, and pictures also from these sources."""
+    pictures = " ".join(["'self'", *images])
+    return (
+        f"default-src 'self'; script-src 'self'; style-src 'self'; img-src {pictures}; "
+        "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'"
+    )
+
+
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": policy(),
 }
 _DOCUMENTATION = frozenset({"/docs", "/redoc", "/docs/oauth2-redirect"})
 """FastAPI's own pages, which bring inline scripts; no page of ours links to them."""
@@ -34,7 +40,7 @@ class Shield:
         async def shielded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                # A photo has a stricter policy, the worker's app a camera.
+                # A photo has a stricter policy, the worker's app a camera, the map its tiles.
                 own = {name: headers[name] for name in HEADERS if name in headers}
                 headers.update({**HEADERS, **own})
                 if scope["path"] in _DOCUMENTATION:

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from api.context import Ask
 from api.fieldwork.words import phrases
 from api.pages.render import STATIC, show, speech, static_url
-from api.pages.shield import POLICY
+from api.pages.shield import policy
 from api.pages.views import SAYINGS
 from api.pages.words import catalogue, language_of
 from api.rights import may, scope
@@ -28,7 +28,7 @@ _SQL = queries.load("worker")
 SHELL = "/worker"
 _FAMILIES = ("worker.", "fault.", "say.", "severity.", "state.", "matter.", "time.")
 """Words that the app shows, by the beginning of their keys."""
-_POLICY = POLICY.replace("img-src 'self'", "img-src 'self' blob:")
+_POLICY = policy("blob:")
 """Photos that are not sent yet are shown from the phone's memory."""
 _PERMISSIONS = "camera=(self), microphone=(), geolocation=()"
 _ICON_SIZES = (192, 512)

@@ -29,6 +29,7 @@ from pilewatch.workflow.tickets import (
     Ticket,
     TicketState,
 )
+from pilewatch.workflow.transitions import apply, promised
 from pilewatch.workflow.warranty import covers
 
 _SQL = queries.load("workflow")
@@ -135,7 +136,7 @@ def _fresh(
     zone = ZoneInfo(area["timezone"])
     return Ticket(
         **{"id": 0, **place, **area, "subject_kind": subject.kind.value},
-        **tickets.promised(policy, severity, now, area["area"], zone),
+        **promised(policy, severity, now, area["area"], zone),
         state=TicketState.OPEN,
         code=code,
         family=fault.family,
@@ -197,6 +198,8 @@ def act(
 
     Raises `NotFound`, `tickets.Refused` or `VersionConflict`; then nothing has changed.
     """
+    if isinstance(action, Merge) and action.into < ticket_id:
+        get_ticket(db, action.into)  # the older one first: merges into each other do not wait
     ticket = get_ticket(db, ticket_id)
     if expected_version is not None and expected_version != ticket.version:
         raise VersionConflict(ticket.version, state=ticket.state)
@@ -204,7 +207,7 @@ def act(
         _check_merge(db, ticket, action)
     if isinstance(action, Reopen):
         _check_reopen(db, ticket)
-    changed, entry = tickets.apply(ticket, action, now, policy)
+    changed, entry = apply(ticket, action, now, policy)
     values = _values(changed, policy)
     db.execute(_SQL["update_ticket"], values)
     news = _news(ticket.id, values)

@@ -26,9 +26,11 @@ FAILED_CODE = "no-output"
 
 @dataclass
 class Recorded:
-    """What the inspection did; `created` is False for a repeat of the same id."""
+    """What the inspection did. `created` is False where its id had come before; then `same` tells
+    whether with the same content."""
 
     created: bool
+    same: bool = True
     verified_tickets: list[int] = field(default_factory=list)
     opened_tickets: list[int] = field(default_factory=list)
 
@@ -87,7 +89,8 @@ def record_inspection(
         "note": note,
     }
     if db.execute(_SQL["add_inspection"], values).fetchone() is None:
-        return Recorded(created=False)
+        same = db.execute(_SQL["same_inspection"], values).fetchone() is not None
+        return Recorded(created=False, same=same)
     recorded = Recorded(created=True)
     actor = Actor("person", person_id)
     if findings is not None:

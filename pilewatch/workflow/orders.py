@@ -15,8 +15,10 @@ from pilewatch.repaircodes import Duty
 from pilewatch.store import queries
 from pilewatch.store.pool import Db
 from pilewatch.workflow import tickets
+from pilewatch.workflow.deadlines import due, used
 from pilewatch.workflow.desk import Actor, NotFound, VersionConflict, act, get_ticket
-from pilewatch.workflow.tickets import Comment, Refused, Split, Ticket
+from pilewatch.workflow.promises import Danger
+from pilewatch.workflow.tickets import Comment, Escalate, Refused, Split, Ticket
 
 _SQL = queries.load("orders")
 Step = Literal["accept", "finish", "return", "cancel"]
@@ -81,6 +83,7 @@ class WorkOrder:
     settled_at: datetime | None = None
     note: str | None = None
     version: int = 1
+    level: int = 0
 
 
 def possible(state: OrderState) -> list[str]:
@@ -108,6 +111,31 @@ def moved(order: WorkOrder, step: Step, now: datetime, note: str | None) -> Work
         note=note if note is not None else order.note,
         version=order.version + 1,
     )
+
+
+def order_danger(order: WorkOrder, ticket: Ticket, policy: Policy) -> Danger | None:
+    """The next step of escalation: of the policy's steps those from the breach on. None where the
+    order is settled, and where all are taken.
+
+    Its deadline was set by somebody and stands, also while the ticket is paused.
+    """
+    if order.settled_at is not None or ticket.state not in tickets.UNREPAIRED:
+        return None
+    steps = enumerate(policy.escalation.steps, 1)
+    left = [(level, step) for level, step in steps if level > order.level and step.share >= 1]
+    if not left:
+        return None
+    level, step = left[0]
+    calendar, zone = policy.counting(ticket.area, ticket.severity), ticket.zone
+    length = used(order.opened_at, order.deadline_at, calendar, zone)
+    at = due(order.deadline_at, length * (step.share - 1), calendar, zone)
+    return Danger(at, Escalate("order", level, step.to, order.deadline_at, order.id))
+
+
+def get_order(db: Db, id: int) -> WorkOrder:
+    """The order, locked for this transaction, whose ticket must be locked already."""
+    row: Any = db.execute(_SQL["lock_order"], {"id": id}).fetchone()
+    return WorkOrder(**{**row, "state": OrderState(row["state"])})
 
 
 def split_ticket(
@@ -147,15 +175,16 @@ def step_order(
     if found is None:
         raise NotFound(f"work order {order_id}")
     ticket = get_ticket(db, found["ticket_id"])  # always locked before its orders
-    row: Any = db.execute(_SQL["lock_order"], {"id": order_id}).fetchone()
-    order = WorkOrder(**{**row, "state": OrderState(row["state"])})
+    order = get_order(db, order_id)
     if expected_version is not None and expected_version != order.version:
         raise VersionConflict(order.version, "work order", order.state)
     after = moved(order, step, now, note)
     if ticket.state not in tickets.UNREPAIRED:
         text = f"the ticket is {ticket.state}: its work orders stay as they are"
         raise Refused(text, order.state, order.version, [])
-    db.execute(_SQL["update_order"], {**asdict(after), "state": after.state.value})
+    danger = order_danger(after, ticket, policy)
+    values = {**asdict(after), "state": after.state.value, "at": danger and danger.at}
+    db.execute(_SQL["update_order"], values)
     said = Comment(note, _WORDS[step], {"order": order.id, "duty": order.duty})
     act(db, policy, now, ticket.id, said, actor)
     return after

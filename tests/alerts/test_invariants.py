@@ -28,9 +28,8 @@ from pilewatch.workflow.tickets import (
     TicketState,
     Verify,
     Worsen,
-    apply,
-    promised,
 )
+from pilewatch.workflow.transitions import apply, promised
 from tests.alerts.conftest import POLICY, Watched
 from tests.workflow.conftest import NOW
 

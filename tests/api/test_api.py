@@ -56,6 +56,8 @@ def test_a_repair_by_people_proved_by_an_inspection(world: World) -> None:
     assert done.json() == {"created": True, "verified_tickets": [id], "opened_tickets": []}
     again = world.ask("grid_worker", "POST", "/inspections", json={**check, "test_charge": True})
     assert again.json()["created"] is False
+    other = world.ask("grid_worker", "POST", "/inspections", json={**check, "passed": False})
+    assert other.status_code == 409, "another content under this id is told, not lost"
     story = world.ask("operator", "GET", f"/tickets/{id}").json()
     assert story["evidence"]["kind"] == "inspection"
     assert [line["action"] for line in story["timeline"]] == [

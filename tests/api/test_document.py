@@ -37,6 +37,22 @@ def model_of(schema: dict[str, Any]) -> type[BaseModel]:
     return model(name)
 
 
+ONE_S_OWN = ("/me/", "/receipts/", "/waits/", "/keys/", "/photos/", "/ocpi")
+"""What only its owner changes, or what cannot be changed but only made or ended."""
+
+
+def test_every_change_of_what_others_see_takes_if_match(world: World) -> None:
+    _, all_of_it = operations(world)
+    without = [
+        f"{method} {path}"
+        for path, method, operation in all_of_it
+        if method in ("patch", "put", "delete") and not any(part in path for part in ONE_S_OWN)
+        if "if-match" not in {p["name"].lower() for p in operation["parameters"]}
+        or "412" not in operation["responses"]
+    ]
+    assert not without
+
+
 def test_every_operation_is_described_with_tags_parameters_and_security(world: World) -> None:
     document, all_of_it = operations(world)
     assert len(all_of_it) > 25

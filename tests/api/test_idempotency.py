@@ -1,6 +1,8 @@
 """The same order sent again acts once, whoever repeats it and whenever."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from typing import Any
 from uuid import uuid4
 
@@ -101,35 +103,98 @@ def test_of_twins_at_the_same_moment_one_acts_and_all_get_its_answer(world: Worl
     assert count(world, "report") == 1
 
 
-def test_of_200_racing_people_exactly_one_takes_each_step(world: World) -> None:
-    id = world.ticket()
-    steps: list[tuple[str, Any, str]] = [
+def test_of_200_racing_people_exactly_one_takes_each_step_of_a_tickets_life(world: World) -> None:
+    id, other = world.ticket(), world.ticket(connector=1)
+    claimed = {"cause": "a", "remedy": "b"}
+    life: list[tuple[str, Any, str]] = [
+        ("assign", {"company": "c"}, "assigned"),
         ("accept", None, "accepted"),
+        ("pause", {"reason": "part"}, "accepted"),
+        ("resume", None, "accepted"),
         ("start", None, "repairing"),
-        ("claim", {"cause": "a", "remedy": "b"}, "repaired"),
+        ("claim", claimed, "repaired"),
+        ("reopen", {"reason": "a"}, "reopened"),
+        ("reject", {"reason": "a"}, "rejected"),
+        ("reopen", {"reason": "b"}, "reopened"),
+        ("merge", {"into": other}, "merged"),
     ]
-    with world.served():
-        for version, (step, body, state) in enumerate(steps, 1):
-            answers = race(world, f"/api/v1/tickets/{id}/{step}", body, f'"{version}"')
-            won = [a for a in answers if a.status_code == 200]
-            assert [a.json()["state"] for a in won] == [state]
-            lost = [a for a in answers if a.status_code != 200]
-            assert {a.status_code for a in lost} == {409, 412}
-            for refused in lost:
-                told = refused.json()
-                assert (told["state"], told["version"]) == (state, version + 1)
+    with world.served(), Crowd(world) as crowd:
+        for version, (step, body, state) in enumerate(life, 1):
+            asked = world.headers("operator")
+            seen = {**asked, "If-Match": f'"{version}"'}
+            # What may be done again is a race only for those who say what they saw.
+            others = seen if step == "assign" else asked
+            path = f"/tickets/{id}/{step}"
+            many = 20 if step in ("assign", "pause", "resume", "reject") else 100
+            answers = crowd.post([(path, body, seen), (path, body, others)] * many)
+            assert [told["state"] for status, told in answers if status == 200] == [state], step
+            lost = [(status, told) for status, told in answers if status != 200]
+            assert {status for status, _ in lost} == ({412} if step == "assign" else {409, 412})
+            now = {(told["state"], told["version"]) for _, told in lost}
+            assert now == {(state, version + 1)}, step
+    steps = [word for word in world.community.timeline(id) if word != "opened"]
+    assert steps == ["assigned", "accepted", "paused", "resumed", "started", "claimed", "reopened",
+                     "rejected", "reopened", "merged"]  # fmt: skip
+    assert world.community.timeline(other).count("merged-here") == 1
 
 
-def race(world: World, path: str, body: Any, version: str) -> list[httpx.Response]:
-    """200 operators at once, half of whom say which version they saw."""
-    many = httpx.Limits(max_connections=200)
-    with httpx.Client(base_url=world.base, timeout=60, limits=many) as client:
+def test_of_200_racing_workers_exactly_one_verifies_a_claim(world: World) -> None:
+    id = world.ticket()
+    world.ask("operator", "POST", f"/tickets/{id}/accept")
+    world.ask("operator", "POST", f"/tickets/{id}/claim", json={"cause": "a", "remedy": "b"})
+    body = {"charger": "C0", "connector": 1, "passed": True, "test_charge": True}
+    with world.served(), Crowd(world) as crowd:
+        asked = world.headers("grid_worker")
+        answers = crowd.post(
+            [("/inspections", {**body, "id": str(uuid4())}, asked) for _ in range(200)]
+        )
+    assert {status for status, _ in answers} == {201}
+    assert sum(told["verified_tickets"] == [id] for _, told in answers) == 1
+    steps = world.community.timeline(id)
+    assert (steps.count("verified"), steps.count("closed")) == (1, 1)
 
-        def send(number: int) -> httpx.Response:
-            headers = world.headers("operator")
-            if number % 2:
-                headers["If-Match"] = version
-            return client.post(path, json=body, headers=headers)
 
-        with ThreadPoolExecutor(200) as crowd:
-            return list(crowd.map(send, range(200)))
+def test_merging_two_tickets_into_each_other_lets_one_win(world: World) -> None:
+    asked = world.headers("operator")
+    with world.served(), Crowd(world) as crowd:
+        for connector in range(4):
+            one, two = (world.ticket(code, connector) for code in ("relay-open", "no-earth"))
+            answers = crowd.post([
+                (f"/tickets/{id}/merge", {"into": into}, asked)
+                for id, into in ((one, two), (two, one)) * 10
+            ])  # fmt: skip
+            assert sorted(status for status, _ in answers) == [200] + [409] * 19
+
+
+Order = tuple[str, Any, dict[str, str]]
+"""Path, body and headers of a POST."""
+
+
+class Crowd:
+    """200 people with a connection each to the served API."""
+
+    def __init__(self, world: World):
+        port = world.settings.api.port
+        self.people = [HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(200)]
+        self.threads = ThreadPoolExecutor(len(self.people))
+
+    def __enter__(self) -> "Crowd":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.threads.shutdown()
+        for connection in self.people:
+            connection.close()
+
+    def post(self, orders: list[Order]) -> list[tuple[int, dict[str, Any]]]:
+        """All these side by side: each one's status and answer."""
+
+        def send(connection: HTTPConnection, order: Order) -> tuple[int, dict[str, Any]]:
+            path, body, headers = order
+            json_type = {"Content-Type": "application/json"}
+            text = None if body is None else json.dumps(body)
+            connection.request("POST", f"/api/v1{path}", text, {**json_type, **headers})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+
+        return list(self.threads.map(send, self.people, orders))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.people import add_person, open_session, set_password
+from api.people import add_person, open_session, person_named, set_password
 from pilewatch.workflow.audit import verify
 from tests.api.conftest import World
 from tests.api.sides import Sides
@@ -201,3 +201,16 @@ def test_the_audit_tells_the_request_and_is_filtered(world: World) -> None:
     assert [found(query) for query in whose] == [2, 0, 2]
     assert [found(q) for q in ("to=2026-01-01T00:00:00Z", "from=2026-01-01T00:00:00Z")] == [0, 2]
     assert world.ask("admin", "GET", "/audit?from=yesterday").status_code == 422
+
+
+def test_a_person_is_changed_only_as_the_admin_has_seen_them(world: World) -> None:
+    id = person_named(world.db, "repairer")["id"]
+    seen = world.ask("admin", "GET", f"/persons/{id}").headers["etag"]
+    world.ask("admin", "PATCH", f"/persons/{id}", json={"name": "other"})
+    for path in ("", "/identities", "/second-factor"):
+        late = world.ask("admin", "DELETE", f"/persons/{id}{path}", headers={"If-Match": seen})
+        assert late.status_code == 412, path
+    assert person_named(world.db, "repairer")["active"]
+    now = world.ask("admin", "GET", f"/persons/{id}").headers["etag"]
+    done = world.ask("admin", "DELETE", f"/persons/{id}", headers={"If-Match": now})
+    assert (done.status_code, done.json()["active"]) == (200, False)

@@ -35,6 +35,7 @@ NO_PAGES = frozenset(
         *("/static/{name}", "/p/{code}/qr.svg", "/r/{token}/photos/{number}", "/worker/session"),
         *("/worker/app.webmanifest", "/worker/icon-{size}.png", "/worker/sw.js"),
         *("/login/organisation", "/login/organisation/back"),
+        *("/console/map/sites", "/console/map/sites/{code}", "/console/map/picture"),
     }
 )
 """Files, pictures, and redirections."""

@@ -40,7 +40,8 @@ def _workflow_actions() -> list[str]:
     text = "".join(
         Path(f"{name}.py").read_text()
         for name in (
-            *("pilewatch/workflow/tickets", "pilewatch/workflow/desk", "alerts/engine"),
+            *("pilewatch/workflow/transitions", "pilewatch/workflow/desk"),
+            *("alerts/consequences",),
             *("pilewatch/workflow/reports", "pilewatch/workflow/inspections", "alerts/selfrepair"),
         )
     )
@@ -89,7 +90,7 @@ def _pages() -> dict[str, Iterable[str]]:
         "policy.state.": ("queued", "running", "done", "failed"),
         "port.": PORT_WORDS,
         "promise.": PROMISES,
-        "promised.": PROMISES,
+        "promised.": (*PROMISES, "order"),
         "proof.": ("session", "idle", "online", "inspection"),
         "range.": map(str, past.PRESETS),
         "range.problem.": ("unreadable", "length"),
@@ -135,7 +136,11 @@ _OF_SQL = frozenset(
 
 def _engine_reasons() -> set[str]:
     """Notes that the engine itself writes into a timeline."""
-    sources = ("pilewatch/workflow/verification", "pilewatch/workflow/downtime", "alerts/engine")
+    sources = (
+        "pilewatch/workflow/verification",
+        "pilewatch/workflow/downtime",
+        "alerts/consequences",
+    )
     text = "".join(Path(f"{name}.py").read_text() for name in sources)
     return set(re.findall(r'(?:reason = |REASON = |ReturnClaim\()"([^"]+)"', text))
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from api.pages.charts import Frame, bands, line, silences
 from api.pages.past import wished
-from api.pages.places import HEIGHT, WIDTH, condition, days_of, spots
+from api.pages.places import days_of
 from api.pages.repair import by_way
+from api.pages.sitemap import HEIGHT, WIDTH, condition, spots
 
 NOW = datetime(2026, 5, 1, 8, tzinfo=UTC)
 HOUR = Frame(NOW - timedelta(hours=1), NOW, timedelta(minutes=1))

@@ -77,28 +77,6 @@ def test_the_board_says_when_the_connection_is_lost(visits: Visits, world: World
     visits.complaints.clear()
 
 
-def test_a_piece_of_a_chart_is_drawn_larger_and_its_values_can_be_read(
-    visits: Visits, world: World
-) -> None:
-    _lived_in(world)
-    page = visits.open("/login", _DESKTOP, locale="en-GB")
-    _log_in(page, "operator")
-    page.goto("/console/chargers/C0")
-    plot = page.locator("#chart-temperature [data-zoom]")
-    plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
-    assert box is not None
-    middle = box["y"] + 60
-    page.mouse.move(box["x"] + box["width"] - 4, middle)
-    expect(page.locator("#chart-temperature [data-readout]")).to_contain_text("°C")
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.9, middle, steps=4)
-    page.mouse.up()
-    page.wait_for_url("**from=**")
-    expect(page.locator("#chart-temperature")).to_be_visible()
-    assert page.locator("#range-from").input_value() > "2026"
-
-
 def test_hostile_words_stay_words_on_the_pages_of_operators(visits: Visits, world: World) -> None:
     _lived_in(world)
     world.db.execute("UPDATE charger SET label = %s", (_EVIL,))

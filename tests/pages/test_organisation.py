@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
+from api.attempts import Limits
 from api.oidc import BACK
 from api.people import person_named
 from pilewatch.settings import People
@@ -190,3 +191,37 @@ def test_refused_or_away_it_says_so(door: Organised) -> None:
     door.app.state.organisation.people = People(oidc_issuer="http://127.0.0.1:9/none")
     page = door.client().get("/login/organisation")
     assert (page.status_code, "cannot be used now" in page.text) == (401, True)
+
+
+def test_starts_are_bounded_for_an_address_and_in_all_and_leave_no_old_rows(
+    door: Organised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.oidc.STARTS", Limits(together=3, of_address=3, of_login=5))
+    door.link("repairer", "u-1")
+
+    def begin(client: TestClient) -> int:
+        status: int = client.get("/login/organisation").status_code
+        return status
+
+    def rows(table: str) -> int:
+        found = door.db.execute(f"SELECT count(*) AS n FROM {table}").fetchone()  # type: ignore[call-overload]
+        assert found is not None
+        return int(found["n"])
+
+    here = door.client()
+    there = TestClient(door.app, follow_redirects=False, client=("203.0.113.9", 9))
+    assert [begin(here) for _ in range(5)] == [303] * 3 + [429] * 2
+    assert "Please wait 15 minutes" in here.get("/login/organisation").text
+    assert rows("oidc_login") == 3
+    # Another address still can, until there are too many in all.
+    assert [begin(there) for _ in range(3)] == [303, 303, 429]
+    # Neither stands in the way of a password.
+    assert here.post("/login", data={"login": "x", "password": "y"}).status_code == 401
+    door.db.execute("UPDATE login_attempt SET at = at - interval '16 minutes'")
+    door.db.execute("UPDATE oidc_login SET expires_at = expires_at - interval '16 minutes'")
+    back = door.way_back(here)
+    assert (rows("oidc_login"), rows("login_attempt")) == (1, 1)
+    # Whoever comes in frees the address.
+    assert [begin(door.client()) for _ in range(3)] == [303, 303, 429]
+    assert here.get(back).status_code == 200
+    assert [begin(here) for _ in range(4)] == [303] * 3 + [429]

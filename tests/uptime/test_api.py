@@ -162,7 +162,8 @@ def test_opening_hours_cut_what_is_measured(march: World) -> None:
     said = {"from_on": "2026-01-01", "week": week}
     put = march.ask("operator", "PUT", "/sites/s/hours", json=said)
     assert put.json()["hours"] == [said], put.text
-    assert march.ask("repairer", "GET", "/sites/s/hours").json()["timezone"] == "Asia/Shanghai"
+    seen = march.ask("repairer", "GET", "/sites/s/hours")
+    assert (seen.json()["timezone"], seen.headers["etag"]) == ("Asia/Shanghai", put.headers["etag"])
     (site,) = _get(march, "/uptime")["items"]
     assert site["uk"]["total_s"] == 4 * 31 * 12 * 3600
     # The 10th in UTC is 08:00 of the 10th to 08:00 of the 11th in Shanghai.
@@ -172,6 +173,8 @@ def test_opening_hours_cut_what_is_measured(march: World) -> None:
         "operator", "PUT", "/sites/s/hours", json={**said, "week": {"1": [["9", "10"]]}}
     )
     assert wrong.status_code == 422 and "day 1" in wrong.json()["detail"]
+    late = march.ask("operator", "PUT", "/sites/s/hours", json=said, headers={"If-Match": '"x"'})
+    assert late.status_code == 412
     assert march.ask("repairer", "PUT", "/sites/s/hours", json=said).status_code == 403
     assert march.ask("operator", "PUT", "/sites/x/hours", json=said).status_code == 404
     rows = march.db.execute("SELECT action, object FROM audit").fetchall()

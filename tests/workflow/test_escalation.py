@@ -12,6 +12,7 @@ from pilewatch.policy import Deadlines, Hours, Policy
 from pilewatch.store.pool import Db, connect
 from pilewatch.workflow.desk import ENGINE, Actor, Subject, act, open_ticket
 from pilewatch.workflow.escalation import sweep_promises
+from pilewatch.workflow.orders import Part, Step, split_ticket, step_order
 from pilewatch.workflow.tickets import Accept, Claim, Escalate, Pause, Reopen, Resume, Start
 from tests.workflow.conftest import NOW, Community
 
@@ -129,3 +130,96 @@ def test_the_database_refuses_the_same_step_twice(community: Community) -> None:
     with pytest.raises(psycopg.errors.UniqueViolation):
         _do(c, ticket, 1.6, step)
     assert c.timeline(ticket) == ["opened", "escalated"]
+
+
+def _split(c: Community, ticket: int, *hours: float) -> list[int]:
+    """A work order due after each of these hours; gives their ids."""
+    parts = [Part("power", c.company, None, "x", NOW + timedelta(hours=h)) for h in hours]
+    with c.db.transaction():
+        split_ticket(c.db, c.policy, NOW, ticket, parts, PERSON)
+    return [row["id"] for row in c.db.execute("SELECT id FROM work_order ORDER BY id")]
+
+
+def _step(c: Community, order: int, hours: float, *words: Step) -> None:
+    with c.db.transaction():
+        for word in words:
+            now = NOW + timedelta(hours=hours)
+            step_order(c.db, c.policy, now, order, word, PERSON, note="x")
+
+
+def _overdue(c: Community) -> list[tuple[int, int, str]]:
+    rows = c.db.execute("SELECT payload FROM outbox WHERE topic = 'ticket.escalated' ORDER BY id")
+    said = [row["payload"] for row in rows if row["payload"]["promise"] == "order"]
+    return [(p["order"], p["level"], p["to"]) for p in said]
+
+
+def test_an_overdue_work_order_is_told_upwards_each_step_once(community: Community) -> None:
+    c = community
+    ticket = _open(c)
+    first, second = _split(c, ticket, 10, 20)
+    _sweep(c, 9.9)
+    assert _overdue(c) == []
+    for _ in range(3):
+        _sweep(c, 10)
+    assert _overdue(c) == [(first, 2, "operator")]
+    _step(c, first, 12, "accept")
+    _sweep(c, 15)
+    assert _overdue(c)[1:] == [(first, 3, "grid_worker")]
+    _step(c, first, 16, "finish")
+    _sweep(c, 19)
+    assert len(_overdue(c)) == 2, "done late, it is told no further"
+    for _ in range(3):
+        _sweep(c, 10_000)
+    assert _overdue(c)[2:] == [(second, 2, "operator"), (second, 3, "grid_worker"),
+                               (second, 4, "community")]  # fmt: skip
+    _step(c, first, 10_001, "return")
+    _sweep(c, 10_001)
+    assert _overdue(c)[5:] == [(first, 4, "community")], "not done after all: it goes on"
+    rows = c.db.execute("SELECT level, escalate_at FROM work_order").fetchall()
+    assert rows == [{"level": 4, "escalate_at": None}] * 2
+
+
+def test_a_pause_does_not_move_what_another_has_been_set(community: Community) -> None:
+    c = community
+    ticket = _open(c)
+    (order,) = _split(c, ticket, 10)
+    _do(c, ticket, 1, Accept(), Pause("access"))
+    _sweep(c, 10)
+    assert _overdue(c) == [(order, 2, "operator")]
+    row = c.db.execute("SELECT paused_at FROM ticket").fetchone()
+    assert row == {"paused_at": NOW + timedelta(hours=1)}
+
+
+def test_an_order_that_ends_in_time_is_never_told(community: Community) -> None:
+    c = community
+    ticket = _open(c)
+    done, cancelled, late_before = _split(c, ticket, 10, 10, -5)
+    _step(c, done, 9, "finish")
+    _step(c, cancelled, 9, "cancel")
+    _sweep(c, 500)
+    # Due before it was made: all of it at once, and once.
+    assert _overdue(c) == [(late_before, level, whom) for level, whom in
+                           ((2, "operator"), (3, "grid_worker"), (4, "community"))]  # fmt: skip
+
+
+def test_racing_engines_tell_of_an_overdue_order_once(
+    community: Community, plain_database_url: str
+) -> None:
+    c = community
+    orders = _split(c, _open(c), 1, 1, 1, 1)
+    start = threading.Barrier(4)
+
+    def run() -> None:
+        with connect(plain_database_url, application="race") as db:
+            start.wait()
+            for _ in range(3):
+                _sweep(c, 100, db)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    _sweep(c, 100)
+    told = _overdue(c)
+    assert len(told) == len(set(told)) == 3 * len(orders)

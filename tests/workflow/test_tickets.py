@@ -33,8 +33,8 @@ from pilewatch.workflow.tickets import (
     TicketState,
     Verify,
     Worsen,
-    apply,
 )
+from pilewatch.workflow.transitions import apply, promised
 
 NOW = datetime(2026, 5, 1, 8, tzinfo=UTC)
 POLICY = Policy()
@@ -80,7 +80,7 @@ def test_any_order_of_actions_keeps_the_promises(
     steps: list[tuple[Action, timedelta]], severity: int, policy: Policy
 ) -> None:
     now = NOW
-    due = tickets.promised(policy, severity, now, None, ZoneInfo("Asia/Shanghai"))
+    due = promised(policy, severity, now, None, ZoneInfo("Asia/Shanghai"))
     ticket = replace(_ticket(severity), **due, clock_at=NOW)
     for action, later in steps:
         now += later
@@ -124,7 +124,7 @@ def _no_deadline_moved_silently(
 
 def test_a_pause_stops_the_clock_and_what_was_already_due_stays_due() -> None:
     hour = timedelta(hours=1)
-    due = tickets.promised(POLICY, 2, NOW, None, ZoneInfo("Asia/Shanghai"))
+    due = promised(POLICY, 2, NOW, None, ZoneInfo("Asia/Shanghai"))
     ticket = replace(_ticket(), **due, clock_at=NOW)
     ticket, _ = apply(ticket, Accept(), NOW + hour, POLICY)
     ticket, entry = apply(ticket, Pause("part", "ordered"), NOW + 30 * hour, POLICY)
@@ -144,7 +144,7 @@ def test_a_pause_stops_the_clock_and_what_was_already_due_stays_due() -> None:
 
 
 def test_each_step_of_a_promise_comes_at_its_share() -> None:
-    due = tickets.promised(POLICY, 3, NOW, None, ZoneInfo("Asia/Shanghai"))
+    due = promised(POLICY, 3, NOW, None, ZoneInfo("Asia/Shanghai"))
     ticket = replace(_ticket(3), **due, clock_at=NOW)
     found = []
     while (danger := next_danger(ticket, POLICY)) is not None:

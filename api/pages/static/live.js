@@ -3,6 +3,7 @@ const main = document.querySelector("main[data-live]");
 const lost = document.querySelector("[data-lost]");
 const POLL_MS = 60_000;
 const EVENTS = main?.dataset.events?.split(" ") ?? ["connector", "ticket", "incident", "command"];
+const REST_MS = Number(main?.dataset.rest ?? 400); // what costs more to make rests longer
 
 function tick() {
   const format = new Intl.RelativeTimeFormat(document.documentElement.lang);
@@ -16,6 +17,7 @@ function tick() {
 
 // Somebody is at work in it: a field has the focus, or no longer its first value.
 function busy(part) {
+  if (part.querySelector("[data-held], [role=slider]:focus-visible")) return true;
   if (part.contains(document.activeElement?.closest("select, input:not([type=checkbox]), textarea") ?? null)) return true;
   const fields = [...part.querySelectorAll("input, textarea")];
   const lists = [...part.querySelectorAll("select")];
@@ -35,24 +37,36 @@ function put(old, fresh) {
   }
   const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
   old.replaceChildren(...fresh.childNodes);
+  document.dispatchEvent(new CustomEvent("renewed", { detail: old.id })); // a page's script puts its own parts in again
   if (focused) document.getElementById(focused)?.focus();
 }
 
-async function refresh() {
-  const answer = await fetch(location.href, { headers: { "X-Fragment": "1" } });
+async function refresh(asked = "") {
+  const address = location.href;
+  const answer = await fetch(address, { headers: { "X-Fragment": "1" } });
   if (answer.redirected) location.reload();
   if (!answer.ok) throw new Error(String(answer.status));
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (location.href !== address) return; // somebody has gone on meanwhile
   const regions = main.querySelectorAll("[data-region]");
   for (const region of regions) {
     const same = fresh.getElementById(region.id);
-    if (same && !busy(region)) put(region, same);
+    if (same && (region.id === asked || !busy(region))) put(region, same);
   }
   if (!regions.length && !busy(main)) {
     put(main, fresh.body);
   }
   if ("titled" in main.dataset) document.title = main.querySelector("h1").textContent;
   tick();
+}
+
+async function told(refreshed) {
+  try {
+    await refreshed;
+    if (!source || source.readyState === EventSource.OPEN) lost.hidden = true;
+  } catch {
+    lost.hidden = false;
+  }
 }
 
 // One refresh at a time; where answers are slow, no more than a fifth of the time goes into them.
@@ -62,22 +76,20 @@ function soon() {
   if (state === "running") state = "again";
   if (state !== "idle") return;
   state = "due";
-  setTimeout(run, Math.max(400, next - performance.now()));
+  setTimeout(run, Math.max(REST_MS, next - performance.now()));
 }
 async function run() {
   state = "running";
   const begun = performance.now();
-  try {
-    await refresh();
-    if (!source || source.readyState === EventSource.OPEN) lost.hidden = true;
-  } catch {
-    lost.hidden = false;
-  }
+  await told(refresh());
   next = performance.now() + Math.min(15_000, 4 * (performance.now() - begun));
   const again = state === "again";
   state = "idle";
   if (again) soon();
 }
+
+// A page's script has changed the address, and wants this region for it at once.
+document.addEventListener("ask-anew", (event) => told(refresh(event.detail)));
 
 let source = null;
 function listen() {

@@ -73,7 +73,9 @@ SELECT t.id, t.state, t.code, t.family, t.severity, t.subject_kind, s.code AS si
        g.code AS gateway, c.code AS charger, n.number AS connector, co.code AS company,
        p.login AS assignee, t.opened_at, t.deadline_at, t.accept_by_at, t.arrive_by_at,
        t.accepted_at, t.arrived_at, t.paused_at, t.pause_reason, t.paused_s,
-       greatest(t.accept_level, t.arrive_level, t.repair_level) AS escalation_level,
+       greatest(t.accept_level, t.arrive_level, t.repair_level,
+                (SELECT max(o.level) FROM work_order o
+                 WHERE o.ticket_id = t.id AND o.settled_at IS NULL)) AS escalation_level,
        t.claimed_at, t.verify_by_at,
        t.verified_at, t.closed_at, t.evidence, t.cause, t.remedy, t.part, t.cause_code,
        t.remedy_code, (SELECT count(*) FROM work_order o

@@ -182,7 +182,7 @@ WHERE %(area)s::text IS NULL OR code = %(area)s ORDER BY id LIMIT 1;
 
 -- name: site_states
 -- Each site with what works there now and what is open.
-SELECT s.code, s.name, s.address, s.latitude, s.longitude, g.name AS grid,
+SELECT s.code, s.name, s.address, s.latitude, s.longitude, g.name AS grid, g.code AS grid_code,
        coalesce(p.ports, 0) AS ports, coalesce(p.usable, 0) AS usable,
        coalesce(p.unknown, 0) AS unknown, coalesce(k.tickets, 0) AS tickets,
        coalesce(k.danger, 0) AS danger
@@ -204,7 +204,29 @@ LEFT JOIN (
 ) k ON k.site_id = s.id
 WHERE (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
   AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
-ORDER BY coalesce(k.danger, 0) DESC, coalesce(k.tickets, 0) DESC, s.name LIMIT 500;
+ORDER BY coalesce(k.danger, 0) DESC, coalesce(k.tickets, 0) DESC, s.name LIMIT %(limit)s;
+
+-- name: site_piles
+-- The same of each pile of a site.
+SELECT c.code, c.label, coalesce(p.ports, 0) AS ports, coalesce(p.usable, 0) AS usable,
+       coalesce(p.unknown, 0) AS unknown, coalesce(k.tickets, 0) AS tickets,
+       coalesce(k.danger, 0) AS danger
+FROM charger c
+JOIN site s ON s.id = c.site_id
+LEFT JOIN LATERAL (
+    SELECT count(*) AS ports, count(*) FILTER (WHERE n.shown IN ('free', 'busy')) AS usable,
+           count(*) FILTER (WHERE n.shown = 'unknown') AS unknown
+    FROM port_now(%(now)s, %(stopping)s) n WHERE n.charger_id = c.id
+) p ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) AS tickets, count(*) FILTER (WHERE t.severity = 1) AS danger
+    FROM ticket t
+    WHERE t.charger_id = c.id AND t.state NOT IN ('closed', 'rejected', 'merged')
+) k ON true
+WHERE s.code = %(code)s AND c.active
+  AND (%(company_id)s::bigint IS NULL OR s.company_id = %(company_id)s)
+  AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s))
+ORDER BY danger DESC, tickets DESC, usable < ports DESC, c.label, c.code LIMIT %(limit)s;
 
 -- name: own_sites
 SELECT s.id, s.code, s.name FROM site s

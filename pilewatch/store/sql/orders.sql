@@ -1,9 +1,10 @@
 -- Work orders: one company's part of a ticket.
 
 -- name: add_order
-INSERT INTO work_order (ticket_id, duty, company_id, owner_id, task, deadline_at, state, opened_at)
+INSERT INTO work_order (ticket_id, duty, company_id, owner_id, task, deadline_at, state, opened_at,
+                        escalate_at)
 VALUES (%(ticket_id)s, %(duty)s, %(company_id)s, %(owner_id)s, %(task)s, %(deadline_at)s, 'open',
-        %(now)s)
+        %(now)s, %(deadline_at)s)
 RETURNING id;
 
 -- name: ticket_of_order
@@ -11,18 +12,28 @@ SELECT ticket_id FROM work_order WHERE id = %(id)s;
 
 -- name: lock_order
 SELECT id, ticket_id, duty, company_id, owner_id, task, deadline_at, state, opened_at, accepted_at,
-       settled_at, note, version
+       settled_at, note, version, level
 FROM work_order WHERE id = %(id)s FOR NO KEY UPDATE;
 
 -- name: update_order
 UPDATE work_order SET state = %(state)s, accepted_at = %(accepted_at)s,
-    settled_at = %(settled_at)s, note = %(note)s, version = %(version)s
+    settled_at = %(settled_at)s, note = %(note)s, version = %(version)s, escalate_at = %(at)s
 WHERE id = %(id)s;
+
+-- name: orders_in_danger
+-- With their tickets locked, which come first.
+SELECT o.id, o.ticket_id FROM work_order o JOIN ticket t ON t.id = o.ticket_id
+WHERE o.escalate_at <= %(now)s
+ORDER BY o.escalate_at, o.id LIMIT %(limit)s FOR NO KEY UPDATE OF t SKIP LOCKED;
+
+-- name: order_escalated
+UPDATE work_order SET level = %(level)s, escalate_at = %(at)s WHERE id = %(id)s;
 
 -- name: orders
 -- Newest first. Seen by the company and the person whose order it is, and by the ticket's own.
 SELECT o.id, o.ticket_id, o.duty, co.code AS company, p.login AS owner, o.task, o.deadline_at,
        o.state, o.opened_at, o.accepted_at, o.settled_at, o.note, o.version,
+       o.level AS escalation_level,
        coalesce(o.settled_at, %(now)s) > o.deadline_at AND o.state <> 'cancelled' AS late,
        t.code, t.severity, t.state AS ticket_state, t.subject_kind, s.code AS site,
        gw.code AS gateway, c.code AS charger, n.number AS connector,

@@ -76,7 +76,9 @@ WHERE r.id = %(id)s;
 -- broken, as views.overdue has it.
 SELECT t.id, t.state, t.code, t.family, t.severity, t.subject_kind, t.opened_at, t.deadline_at,
        t.accept_by_at, t.arrive_by_at, t.accepted_at, t.arrived_at, t.paused_at, t.pause_reason,
-       t.paused_s, greatest(t.accept_level, t.arrive_level, t.repair_level) AS escalation_level,
+       t.paused_s, greatest(t.accept_level, t.arrive_level, t.repair_level,
+                (SELECT max(o.level) FROM work_order o
+                 WHERE o.ticket_id = t.id AND o.settled_at IS NULL)) AS escalation_level,
        (SELECT q.to_at FROM silence_over(t.subject_kind, t.subject_id, t.code, t.severity,
                                          %(now)s) q) AS silenced_until,
        t.claimed_at, t.verify_by_at, t.verified_at, t.closed_at, t.evidence, t.cause, t.remedy,

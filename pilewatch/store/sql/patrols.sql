@@ -380,15 +380,6 @@ WHERE p.login = %(login)s AND p.active AND p.role IN ('grid_worker', 'admin')
       WHERE g.id = ANY(grids_of(p)) AND CASE %(scope_kind)s WHEN 'area' THEN g.area_id = %(scope_id)s
             WHEN 'grid' THEN g.id = %(scope_id)s ELSE s.id IS NOT NULL END));
 
--- name: beyond
--- A site of a scope that is not the caller's.
-SELECT s.id FROM site s JOIN grid g ON g.id = s.grid_id
-WHERE CASE %(scope_kind)s WHEN 'area' THEN g.area_id WHEN 'grid' THEN g.id ELSE s.id END
-      = %(scope_id)s
-  AND NOT ((%(company_id)s::bigint IS NULL OR coalesce(s.company_id = %(company_id)s, false))
-           AND (%(grids)s::bigint[] IS NULL OR s.grid_id = ANY(%(grids)s)))
-LIMIT 1;
-
 -- name: strangers
 -- Codes of a given order that are no active piles of the scope.
 SELECT x.code FROM unnest(%(chargers)s::text[]) AS x(code)

@@ -244,6 +244,9 @@ ORDER BY site_id, from_on;
 INSERT INTO opening_hours (site_id, from_on, week) VALUES (%(site_id)s, %(from_on)s, %(week)s)
 ON CONFLICT (site_id, from_on) DO UPDATE SET week = excluded.week;
 
+-- name: lock_site
+SELECT id FROM site WHERE code = %(site)s FOR NO KEY UPDATE;
+
 -- name: site_with_hours
 SELECT s.id, s.code AS site, a.timezone, s.company_id, s.grid_id,
        coalesce((SELECT jsonb_agg(jsonb_build_object('from_on', h.from_on, 'week', h.week)

@@ -247,6 +247,12 @@ VALUES (%(id)s, %(charger_id)s, %(connector_id)s, %(person_id)s, %(inspected_at)
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
+-- name: same_inspection
+SELECT id FROM inspection
+WHERE id = %(id)s AND charger_id = %(charger_id)s AND person_id = %(person_id)s
+  AND passed = %(passed)s AND test_charge = %(test_charge)s AND answers = %(answers)s
+  AND connector_id IS NOT DISTINCT FROM %(connector_id)s AND note IS NOT DISTINCT FROM %(note)s;
+
 -- name: repaired_tickets_of
 SELECT id, claimed_at, state, subject_kind, subject_id, family, connector_id FROM ticket
 WHERE charger_id = %(charger_id)s
