@@ -57,6 +57,13 @@ class Keys:
         with self.page.expect_navigation():
             self.page.keyboard.press("Enter")
 
+    def turn(self, selector: str = "") -> None:
+        """To another view of the app, by this link or by the key that has been pressed: it begins
+        at its top."""
+        if selector:
+            self.press(selector)
+        expect(self.page.locator("#main")).to_be_focused()
+
     def write(self, selector: str, text: str) -> None:
         """Go into a field, and type."""
         self.reach(selector)
@@ -97,9 +104,9 @@ def test_a_worker_patrols_and_confirms_by_keyboard_alone(visits: Visits, world: 
     keys = Keys(page)
     keys.enter("grid_worker", "/worker")
     page.wait_for_selector("html[data-ready]")
-    keys.press("a.task[href^='#/round']")
+    keys.turn("a.task[href^='#/round']")
     expect(page.locator(".stops")).to_be_visible()
-    keys.press("a.primary")
+    keys.turn("a.primary")
     expect(page.locator(".code")).to_be_visible()
     first = page.locator(".address").inner_text()
     keys.press("[data-item=socket] .bad", "Space")
@@ -117,11 +124,16 @@ def test_a_worker_patrols_and_confirms_by_keyboard_alone(visits: Visits, world: 
     expect(page.locator(".bottom button")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator(".address")).not_to_have_text(first)
+    second = page.locator(".address").inner_text()
+    keys.turn()
     keys.press(".bottom button")
     expect(page.locator(".bottom button")).to_have_count(1)
     page.keyboard.press("Enter")
-    keys.press("a.brand")
-    keys.press(f"a.task[href='#/confirm/{ticket}']")
+    expect(page.locator(".address")).not_to_have_text(second)
+    keys.turn()
+    keys.turn("a.brand")
+    expect(page.locator(f"a.task[href='#/confirm/{ticket}']")).to_be_visible()
+    keys.turn(f"a.task[href='#/confirm/{ticket}']")
     expect(page.locator(".yes")).to_be_visible()
     with page.expect_response("**/api/v1/inspections"):  # the last of what is sent in order
         keys.press(".yes")

@@ -240,6 +240,14 @@ function here() {
   }
 }
 
+// What is drawn anew while somebody is there keeps the focus.
+function put(made) {
+  const here = main.contains(document.activeElement) && document.activeElement !== main ? document.activeElement : null;
+  const same = (one) => one.getAttribute("href") === here.getAttribute("href") && one.textContent === here.textContent;
+  fill(main, made);
+  if (here) [...main.querySelectorAll(here.localName)].find(same)?.focus();
+}
+
 const LIVE = new Set(["", "round", "outbox"]); // drawn anew when something happens; the others are being filled in
 async function draw() {
   const [page, ...rest] = here();
@@ -253,7 +261,7 @@ async function draw() {
   } catch (error) {
     made = [trouble(t("worker.broken", { error: error.message }))];
   }
-  if (turn === shown) fill(main, made);
+  if (turn === shown) put(made);
 }
 const page = () => here()[0];
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
