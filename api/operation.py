@@ -86,10 +86,11 @@ def quarantine(ask: Ask, page: Paged) -> Any:
     summary="Chargers that nobody has registered",
     **problems.for_staff(),
 )
-def unknown_chargers(ask: Ask) -> dict[str, Any]:
-    """Latest first."""
+def unknown_chargers(ask: Ask, page: Paged) -> Any:
+    """Those that spoke first most recently come first."""
     demand(ask.caller, "quarantine")
-    return {"items": ask.rows("unknown_chargers", limit=500), "next_cursor": None}
+    rows = ask.rows("unknown_chargers", before=page.before, limit=page.limit)
+    return page.answer(rows, rows)
 
 
 @router.get(

@@ -42,6 +42,21 @@ def test_pages_follow_their_cursor(world: World) -> None:
     assert world.ask(None, "GET", "/connectors?cursor=zzz").status_code == 422
 
 
+def test_unknown_chargers_are_told_in_pages_the_newest_first(world: World) -> None:
+    world.db.execute(
+        "INSERT INTO unknown_charger (code, first_seen_at, last_seen_at, messages) "
+        "SELECT 'N' || n, now(), now(), n FROM generate_series(1, 5) n"
+    )
+    seen, cursor = [], ""
+    while True:
+        answer = world.ask("operator", "GET", f"/unknown-chargers?limit=2{cursor}").json()
+        seen += [item["code"] for item in answer["items"]]
+        if answer["next_cursor"] is None:
+            break
+        cursor = f"&cursor={answer['next_cursor']}"
+    assert seen == ["N5", "N4", "N3", "N2", "N1"]
+
+
 def test_a_repair_by_people_proved_by_an_inspection(world: World) -> None:
     id = world.ticket("plug-broken")
     assigned = world.ask("operator", "POST", f"/tickets/{id}/assign", json={"company": "c"})

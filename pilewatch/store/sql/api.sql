@@ -284,8 +284,9 @@ WHERE q.id < %(before)s
 ORDER BY q.id DESC LIMIT %(limit)s;
 
 -- name: unknown_chargers
-SELECT code, first_seen_at, last_seen_at, messages FROM unknown_charger
-ORDER BY last_seen_at DESC LIMIT %(limit)s;
+SELECT id, code, first_seen_at, last_seen_at, messages FROM unknown_charger
+WHERE id < %(before)s
+ORDER BY id DESC LIMIT %(limit)s;
 
 -- name: ready
 SELECT max(version) AS version FROM schema_migration;
