@@ -77,7 +77,7 @@ class Hand:
 
 
 def _resident(browser: Browser, url: str) -> Iterator[Result]:
-    for way, taps, seconds in (("(a) is a port free", 0, 2), ("(b) report", 4, 12)):
+    for way, taps, seconds in (("(a) is a port free", 0, 2), ("(b) report", 3, 10)):
         context = browser.new_context(viewport=_PHONE, locale="zh-CN")
         hand = Hand(context, url)
         hand.net.send("Network.enable")
@@ -85,8 +85,7 @@ def _resident(browser: Browser, url: str) -> Iterator[Result]:
         hand.open("/p/C7")
         hand.see(".free b")
         if taps:
-            hand.tap("a.report")
-            hand.tap("ul.numbers a")
+            hand.tap("ul.ports a")
             hand.tap("ul.pictures a")
             hand.tap("button.primary")
             hand.see("ol.steps li")
