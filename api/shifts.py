@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api import problems
 from api.context import Ask, Asked, IfMatch, Paged, check_match, etag_of
-from api.models import Big, Code, Id, Listed, Moment, Text
+from api.models import Big, Body, Code, Id, Listed, Moment, Text, example
 from api.ownership import own_scope, scope_id
 from api.problems import Problem
 from api.rights import RIGHTS, demand, scope
@@ -22,14 +22,10 @@ _SQL = queries.load("shifts")
 Current = Annotated[bool, Query(description="Only what is not over")]
 
 
-def _example(**values: Any) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [values]}, extra="forbid")
-
-
-class ShiftRequest(BaseModel):
+class ShiftRequest(Body):
     """Who is on duty when; for all sites, or for those of the place that is named."""
 
-    model_config = _example(
+    model_config = example(
         person="li", scope="area", code="wanhe", from_at="2026-05-06T00:00:00Z",
         to_at="2026-05-06T12:00:00Z",
     )  # fmt: skip
@@ -41,10 +37,10 @@ class ShiftRequest(BaseModel):
     to_at: Moment
 
 
-class HandOverRequest(BaseModel):
+class HandOverRequest(Body):
     """What whoever follows should know."""
 
-    model_config = _example(note="WH-E03: the electrician comes at 20:00")
+    model_config = example(note="WH-E03: the electrician comes at 20:00")
 
     note: Text | None = None
 
@@ -52,19 +48,11 @@ class HandOverRequest(BaseModel):
 class ShiftAnswer(BaseModel):
     """A shift; without a scope it is for all sites."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    **{"id": 4, "person": "li", "scope": "area", "code": "wanhe"},
-                    **{"from_at": "2026-05-06T00:00:00Z", "to_at": "2026-05-06T12:00:00Z"},
-                    **{"note": None, "noted_at": None, "entered_by": "wang"},
-                    **{"entered_at": "2026-05-01T08:00:00Z", "cancelled_at": None},
-                    "on_duty": False,
-                }
-            ]
-        }
-    )
+    model_config = example(
+        id=4, person="li", scope="area", code="wanhe", from_at="2026-05-06T00:00:00Z",
+        to_at="2026-05-06T12:00:00Z", note=None, noted_at=None, entered_by="wang",
+        entered_at="2026-05-01T08:00:00Z", cancelled_at=None, on_duty=False,
+    )  # fmt: skip
 
     id: int
     person: str
