@@ -28,7 +28,7 @@ demo: .venv/ready-run ## everything on this machine: simulated chargers and peop
 	@$(RUN)/pilewatch demo
 
 test: .venv/ready-dev ## all tests; parts that are missing are skipped, see `make parts`
-	$(RUN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
+	$(RUN)/pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready-dev ## style, types, floors, spelling and links of the docs
 	$(RUN)/ruff check .

@@ -22,6 +22,18 @@ _UNSAFE = {"fsync": "off", "full_page_writes": "off"}
 """Servers of the tests' session never outlive the machine."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take minutes come first, so that no worker waits for another at the end."""
+    long = ("tests/trip/", "tests/truth/", "tests/deploy/", "tests/pages/", "tests/ingest/")
+    place = {folder: number for number, folder in enumerate(long)}
+
+    def rank(item: pytest.Item) -> int:
+        folder = "/".join([*item.nodeid.split("/")[:2], ""])
+        return place.get(folder, len(place))
+
+    items.sort(key=rank)
+
+
 def _need(what: str, reason: str | None) -> None:
     if reason is None:
         return

@@ -163,6 +163,7 @@ _BODIES: dict[str, tuple[str, str, Any]] = {
     "resume": ("POST", "/tickets/{id}/resume", None),
     "plan": ("DELETE", "/downtimes/{id}", None),
     "silence": ("DELETE", "/silences/{id}", None),
+    "shift": ("DELETE", "/shifts/999", None),
     "exclude": ("DELETE", "/exclusions/{id}", None),
     "adopt": (
         "POST",
