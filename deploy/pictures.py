@@ -84,6 +84,7 @@ SHOTS = (
     Shot("report", "/report/WH-E01"),
     Shot("report-what", "/report/WH-E01?port=2"),
     Shot("report-send", "/report/WH-E01?port=2&fault=no-output", whole=True),
+    Shot("receipt-find", "/r"),
     Shot("login", "/login"),
     Shot("wall", "/board", size=_WALL),
     Shot("worker", "/worker", "worker"),
@@ -95,14 +96,27 @@ SHOTS = (
     Shot("charger", "/console/chargers/WH-E01?hours=6", "operator", _DESK, "zh-CN", "dark", True),
     Shot("map", "/console/map", "operator", _DESK, "zh-CN", "dark"),
     Shot("uptime", "/console/uptime", "operator", _DESK),
+    Shot("shifts", "/console/shifts", "operator", _DESK),
+    Shot("silences", "/console/silences", "operator", _DESK),
     Shot("quarantine", "/console/quarantine", "operator", _DESK),
     Shot("policy", "/console/policy", "operator", _DESK),
     Shot("account", "/account", "operator"),
 )
 
 
+def _receipt(browser: Browser, page_url: str) -> Shot:
+    """What somebody sees who has just reported."""
+    page = browser.new_page(locale="zh-CN")
+    page.goto(f"{page_url}/report/WH-E01?port=2&fault=no-output")
+    page.click("button.primary")
+    page.wait_for_url("**/r/*")
+    path = page.url.removeprefix(page_url)
+    page.close()
+    return Shot("receipt", path)
+
+
 def _shoot(browser: Browser, page_url: str, passwords: dict[str, str]) -> None:
-    for shot in SHOTS:
+    for shot in (*SHOTS, _receipt(browser, page_url)):
         page = browser.new_page(
             viewport=shot.size, locale=shot.locale, color_scheme=shot.scheme,
             device_scale_factor=2 if shot.size is _PHONE else 1,
