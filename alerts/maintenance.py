@@ -44,7 +44,7 @@ def compress(db: Db, before: datetime) -> int:
     how many. A server that refuses keeps its rows as they are."""
     try:
         row = db.execute("SELECT compress_observations_before(%s) AS n", (before,)).fetchone()
-    except psycopg.errors.Error as error:
+    except psycopg.Error as error:
         if db.closed or db.broken:
             raise
         _LOG.warning("the columnstore is not used", problem=str(error).splitlines()[:1])

@@ -23,18 +23,16 @@ from ingest.ocpp.eavesdrop import Reading
 from ingest.ocpp.frames import PROTOCOLS, BadFrame, Call
 from ingest.ocpp.passing import Part, Passed
 from ingest.ocpp.station import Said, Station
-from ingest.ocpp.station16 import Station16
-from ingest.ocpp.station201 import Station201
+from ingest.ocpp.stations import STATIONS
 from pilewatch import wire
 from pilewatch.dny import frames as dny
 from pilewatch.dny.fields import read_fields
-from pilewatch.model import Kind, Observation
+from pilewatch.model import Observation
 from pilewatch.wire import BadMessage, Decoded
 
 Corpus = list[tuple[str, bytes]]
 _TESTS = Path(__file__).parent.parent / "tests"
 _FRAMES = _TESTS / "ocpp" / "frames.jsonl"
-_STATIONS: dict[str, type[Station]] = {"ocpp1.6": Station16, "ocpp2.0.1": Station201}
 _LIFE = 500
 """Messages after which a charger is another one."""
 _ANSWERS: tuple[dict[str, Any], ...] = (
@@ -54,20 +52,31 @@ def _heard_again(topic: str, payload: bytes, at: datetime) -> list[Observation]:
         raise RuntimeError(f"we published what we refuse: {topic} {payload!r}: {error}") from error
 
 
-class OcppGateway:
+class _Lives:
+    """Remembers what it heard, for one life after another."""
+
+    def __init__(self) -> None:
+        self._heard = 0
+
+    def _begins(self) -> bool:
+        """Whether this message is the first of a life."""
+        self._heard += 1
+        return self._heard % _LIFE == 1
+
+
+class OcppGateway(_Lives):
     """A charger's frames, checked by the schemas, and the answers that they get."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._rng = random.Random(1)
-        self._heard = 0
         self._stations: dict[str, Station] = {}
 
     def decode(self, topic: str, payload: bytes, at: datetime, *, replayed: bool) -> Decoded:
         """As `Dialects` do; `topic` is the subprotocol."""
         protocol = next((p for p in PROTOCOLS if p == topic), PROTOCOLS[0])
-        self._heard += 1
-        if self._heard % _LIFE == 1:
-            self._stations = {name: make((1, 2), 60) for name, make in _STATIONS.items()}
+        if self._begins():
+            self._stations = {name: make((1, 2), 60) for name, make in STATIONS.items()}
         station = self._stations[protocol]
         try:
             frame = frames.read(payload)
@@ -83,19 +92,18 @@ class OcppGateway:
         return _published(said + ([station.online(at)] if replayed else []), at)
 
 
-class OcppTap:
+class OcppTap(_Lives):
     """The same without any check, in both directions, as the tap overhears it."""
 
     def __init__(self) -> None:
-        self._heard = 0
+        super().__init__()
         self._readings: dict[str, Reading] = {}
 
     def decode(self, topic: str, payload: bytes, at: datetime, *, replayed: bool) -> Decoded:
         """As `Dialects` do; `replayed` stands for what upstream says."""
-        protocol = topic if topic in _STATIONS else "ocpp1.6"
-        self._heard += 1
-        if self._heard % _LIFE == 1:
-            self._readings = {name: Reading(name, (True, True)) for name in _STATIONS}
+        protocol = topic if topic in STATIONS else "ocpp1.6"
+        if self._begins():
+            self._readings = {name: Reading(name, (True, True)) for name in STATIONS}
         passed = Passed((Part(payload, b""),), False)
         try:
             said = self._readings[protocol].read(passed, not replayed, at)
@@ -109,18 +117,17 @@ def _published(said: list[Said], at: datetime) -> Decoded:
     return Decoded(found, False)
 
 
-class Modems:
+class Modems(_Lives):
     """A stream of bytes, cut anywhere, of devices that remember."""
 
     def __init__(self) -> None:
-        self._heard = 0
+        super().__init__()
         self._rest = b""
         self._cabinets: dict[int, Cabinet] = {}
 
     def decode(self, topic: str, payload: bytes, at: datetime, *, replayed: bool) -> Decoded:
         """As `Dialects` do; a payload is what came with one read."""
-        self._heard += 1
-        if self._heard % _LIFE == 1 or replayed:
+        if self._begins() or replayed:
             self._rest, self._cabinets = b"", {}
         items, self._rest = dny.parse(self._rest + payload)
         if len(self._rest) > dny.MAX_BYTES:
@@ -141,11 +148,8 @@ class Modems:
         heard = hear(self._cabinets.get(frame.physical_id, Cabinet(frame.physical_id)),
                      frame, fields, at)  # fmt: skip
         self._cabinets[frame.physical_id] = heard.cabinet
-        shown = [
-            Observation(kind=Kind.STATUS, charger=heard.cabinet.name, connector=number,
-                        observed_at=at, received_at=at, status=port.status, errors=port.errors)
-            for number, port in ports(heard.cabinet).items()
-        ]  # fmt: skip
+        name = heard.cabinet.name
+        shown = [port.observed(name, n, at) for n, port in ports(heard.cabinet).items()]
         for said in (*heard.observations, *shown):
             message = native.message(said)
             yield from _heard_again(message.topic(said.charger), message.payload, at)

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from api.context import Ask, Asked, check_csrf
 from api.pages import commanding, staff
 from api.pages.past import PRESETS, past, wished
-from api.pages.words import catalogue, language_of
+from api.pages.words import script_words
 from api.problems import Problem
 from api.rights import demand, scope
 from pilewatch.model import Kind
@@ -85,7 +85,6 @@ def _charger(
     if not places or not ask.rows("charger_for", code=word, connector=None, **scope(ask.caller)):
         raise Problem(404, "there is no such charger")
     place = places[0]
-    language = language_of(request)
     asked = wished(ask.now, ZoneInfo(place["timezone"]), said or _range())
     return staff.page(
         request,
@@ -101,7 +100,7 @@ def _charger(
         kinds={kind.value: kind.name.lower().replace("_", "-") for kind in Kind},
         past=past(ask, place["id"], asked),
         presets=PRESETS,
-        told={key: catalogue(language)[key] for key in _TOLD},
+        told=script_words(request, _TOLD),
         commands=commanding.panel(ask, place["code"], problem),
         given={**dict.fromkeys(("port", "reason"), ""), **(given or {})},
     )

@@ -76,10 +76,11 @@ def _show(
     plans = may(ask.caller, "shift")
     found = sorted(shifts.listed(ask, ends_after=ask.now - _BEFORE), key=lambda one: one["from_at"])
     hour = ask.now.replace(minute=0, second=0, microsecond=0)
+    zone = _zone(ask)
     usual = {
         "person": ask.caller.login or "", "place": "",
-        "from_at": f"{hour.astimezone(_zone(ask)):%Y-%m-%dT%H:%M}",
-        "to_at": f"{(hour + _HOURS).astimezone(_zone(ask)):%Y-%m-%dT%H:%M}",
+        "from_at": f"{hour.astimezone(zone):%Y-%m-%dT%H:%M}",
+        "to_at": f"{(hour + _HOURS).astimezone(zone):%Y-%m-%dT%H:%M}",
     }  # fmt: skip
     return staff.page(
         request, ask, "console/shifts.html", status=422 if problem else 200, problem=problem,
@@ -148,8 +149,8 @@ def cancel(id: Id, ask: Ask, csrf: Csrf = "") -> Response:
 
 
 def _zone(ask: Asked) -> ZoneInfo:
-    zones = staff.rows(ask, "zone")
-    return ZoneInfo(zones[0]["timezone"]) if zones else DEFAULT_ZONE
+    zone = staff.own_zone(ask)
+    return DEFAULT_ZONE if zone is None else ZoneInfo(zone)
 
 
 def _moment(ask: Asked, text: str) -> datetime:

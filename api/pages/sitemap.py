@@ -16,7 +16,7 @@ from api.pages import staff, views
 from api.pages.datum import to_gcj02
 from api.pages.render import unpacks
 from api.pages.shield import policy
-from api.pages.words import catalogue, language_of
+from api.pages.words import script_words
 from api.problems import Problem
 from api.rights import demand, scope
 from pilewatch.settings import BadSettings, Map
@@ -77,7 +77,6 @@ def plan(request: Request, ask: Ask) -> Response:
     demand(ask.caller, "read")
     found = _sites(ask, _LISTED)
     settings = ask.context.settings.map
-    language = language_of(request)
     page = staff.page(
         request,
         ask,
@@ -87,7 +86,7 @@ def plan(request: Request, ask: Ask) -> Response:
         width=WIDTH,
         height=HEIGHT,
         words=WORDS,
-        told={key: catalogue(language)[key] for key in _TOLD},
+        told=script_words(request, _TOLD),
         map=settings,
         bounds=_bounds(settings),
     )

@@ -26,14 +26,19 @@ def page(
 ) -> Response:
     """A page of staff, in the time of its place (`zone`) or of the first area."""
     if zone is None:
-        zones = rows(ask, "zone")
-        zone = zones[0]["timezone"] if zones else None
+        zone = own_zone(ask)
     return show(
         request, speech(request, ask.now, zone), template, status=status, caller=ask.caller,
         csrf=ask.csrf, private=True, seen=seen, proof=proof, overdue=views.overdue,
         next_due=views.next_due, rights={word for word in RIGHTS if may(ask.caller, word)},
         **values,
     )  # fmt: skip
+
+
+def own_zone(ask: Asked) -> str | None:
+    """The time zone of the first area, if there is one."""
+    zones = rows(ask, "zone")
+    return str(zones[0]["timezone"]) if zones else None
 
 
 def tickets(ask: Asked, **wanted: Any) -> list[dict[str, Any]]:

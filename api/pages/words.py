@@ -1,6 +1,6 @@
 """Two languages: catalogues, and numbers, times and ages as people say them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -22,6 +22,12 @@ LANGUAGE_COOKIE = "lang"
 def catalogue(language: str) -> Mapping[str, str]:
     """Every message of this language by its key."""
     return read_catalogue("api.pages", LOCALES[language])
+
+
+def script_words(request: Request, keys: Iterable[str]) -> dict[str, str]:
+    """Words for a page's own script, in the language of who asks."""
+    known = catalogue(language_of(request))
+    return {key: known[key] for key in keys}
 
 
 @lru_cache(maxsize=len(LOCALES))

@@ -73,20 +73,8 @@ def decode(
 def _observe(frame: Frame, fields: Fields | None, at: datetime) -> list[Observation]:
     heard = hear(Cabinet(frame.physical_id), frame, fields, at)
     said = heard.observations
+    kind = Kind.CONFIRM if heard.named else Kind.STATUS
     digest = said[0].digest if said else None
-    return [
-        *said,
-        *(
-            Observation(
-                kind=Kind.CONFIRM if heard.named else Kind.STATUS,
-                charger=heard.cabinet.name,
-                connector=number,
-                observed_at=at,
-                received_at=at,
-                digest=digest,
-                status=port.status,
-                errors=port.errors,
-            )
-            for number, port in ports(heard.cabinet).items()
-        ),
-    ]
+    shown = ports(heard.cabinet).items()
+    name = heard.cabinet.name
+    return [*said, *(port.observed(name, n, at, kind=kind, digest=digest) for n, port in shown)]

@@ -19,6 +19,7 @@ from ingest.dialects.rules import (
     a_word,
     charger_of,
     elements,
+    holds,
     nested,
     parted,
     port_of,
@@ -27,7 +28,7 @@ from ingest.dialects.rules import (
 )
 from ingest.dialects.sparkplug import Sparkplug
 from ingest.dialects.toml_lines import BadMapping, Table, read_toml
-from ingest.dialects.values import Here, key_of
+from ingest.dialects.values import Here
 from pilewatch.model import Kind, Observation
 from pilewatch.wire import CHARGER_ID, MAX_PAYLOAD
 
@@ -98,7 +99,7 @@ class _Mapping:
 
     def _apply(self, rule: Rule, heard: Heard) -> list[Observation]:
         top = top_of(rule, heard, self._payload(rule, heard))
-        if top is None or not all(key_of(get(top)) in wanted for get, wanted in rule.when):
+        if top is None or not holds(rule.when, top):
             return []
         heard = heard._replace(charger=charger_of(rule, top))
         where = where_of(rule, top, heard)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from ingest.dialects.heard import finite
 from ingest.dialects.mapping_places import Places, known_values
-from ingest.dialects.rules import MOST_ERRORS, Said, Session, a_word
+from ingest.dialects.rules import MOST_ERRORS, Said, Session, a_word, holds
 from ingest.dialects.toml_lines import Table
 from ingest.dialects.values import Get, Here, Reading, key_of
 from pilewatch.faultcodes import FAULTS, UNMAPPED
@@ -48,7 +48,7 @@ def status(places: Places, table: Table) -> Callable[[Here], Said | None]:
     otherwise = None if default is None else sayings[Status(default)]
 
     def said(here: Here) -> Said | None:
-        if when and not all(key_of(got(here)) in wanted for got, wanted in when):
+        if not holds(when, here):
             return None
         found = meaning(here)
         return otherwise if found is None else sayings[found]
@@ -113,7 +113,7 @@ def fault(places: Places, table: Table) -> Callable[[Here], list[ReportedError] 
     table.finish()
 
     def told(here: Here) -> list[ReportedError] | None:
-        if when and not all(key_of(got(here)) in wanted for got, wanted in when):
+        if not holds(when, here):
             return None
         return read(here)
 

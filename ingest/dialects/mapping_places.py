@@ -5,9 +5,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ingest.dialects.heard import LIMITS
-from ingest.dialects.rules import Numbers
+from ingest.dialects.rules import Numbers, When
 from ingest.dialects.toml_lines import Table
-from ingest.dialects.values import UNITS, BadValue, Get, Here, Reading, key_of, place, unit_named
+from ingest.dialects.values import (
+    SENSIBLE,
+    UNITS,
+    BadValue,
+    Get,
+    Here,
+    Reading,
+    key_of,
+    place,
+    unit_named,
+)
 from pilewatch.wire import BadMessage
 
 _MOST = 16
@@ -59,7 +69,7 @@ class Places:
         except BadValue as error:
             raise table.wrong(str(error), key) from error
 
-    def when(self, table: Table) -> tuple[tuple[Get, frozenset[str]], ...]:
+    def when(self, table: Table) -> When:
         """Conditions: places and the values that they must have."""
         found = []
         for inner in table.tables("when"):
@@ -132,7 +142,7 @@ def read_number(get: Get, reading: Reading, where: str) -> Numbers:
 
     def read(here: Here) -> float | None:
         value = get(here)
-        if factor is not None and type(value) in _PLAIN and -1e15 <= value <= 1e15:
+        if factor is not None and type(value) in _PLAIN and -SENSIBLE <= value <= SENSIBLE:
             return round(float(value) * factor, 9)
         return reading.number(value, where)
 

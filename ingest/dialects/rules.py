@@ -52,12 +52,21 @@ class Payload(NamedTuple):
     inside: Get | None = None
 
 
+When = tuple[tuple[Get, frozenset[str]], ...]
+"""Places, and the values that they must have."""
+
+
+def holds(when: When, here: Here) -> bool:
+    """Whether every place has one of its values."""
+    return not when or all(key_of(get(here)) in wanted for get, wanted in when)
+
+
 class Rule(NamedTuple):
     """One `[[topic]]`, compiled."""
 
     pattern: Pattern
     payload: Payload
-    when: tuple[tuple[Get, frozenset[str]], ...]
+    when: When
     charger: Get | None
     each: tuple[Get, ...]
     keyed: bool

@@ -23,7 +23,8 @@ _NUMBER = re.compile(
 """Sign, digits, unit. A lone comma or point is the decimal one: 3,6 and 3.6."""
 _OFFSET = re.compile(r"([+-])([0-9]{2}):?([0-9]{2})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SENSIBLE = 1e15
+SENSIBLE = 1e15
+"""No number of a charger is larger; below it each whole one is exact as a float."""
 UNITS: dict[str, dict[str, float]] = {
     "power": {"W": 1, "kW": 1e3, "MW": 1e6, "mW": 1e-3, "VA": 1, "kVA": 1e3},
     "energy": {"Wh": 1, "kWh": 1e3, "度": 1e3, "MWh": 1e6, "mWh": 1e-3, "Wmin": 1 / 60,
@@ -61,13 +62,13 @@ Get = Callable[[Here], Any]
 
 def key_of(value: Any) -> str:
     """A value as the key of a map: `1`, `1.0` and "1" are the same, so are "On" and "on"."""
-    if type(value) is int and -_SENSIBLE <= value <= _SENSIBLE:  # the most frequent
+    if type(value) is int and -SENSIBLE <= value <= SENSIBLE:  # the most frequent
         return str(value)
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < _SENSIBLE:
+    if isinstance(value, float) and value.is_integer() and abs(value) < SENSIBLE:
         return str(int(value))
     return str(value)[:200].strip().casefold()
 
@@ -155,7 +156,7 @@ class Reading(NamedTuple):
         elif isinstance(value, bool) or not isinstance(value, int | float):
             raise BadMessage(f"{where}: {str(value)[:40]!r} is no number")
         else:
-            if not -_SENSIBLE <= value <= _SENSIBLE:
+            if not -SENSIBLE <= value <= SENSIBLE:
                 raise BadMessage(f"{where}: {str(value)[:40]} is no sensible number")
             number = float(value)
         if self.signed is not None and 2 ** (self.signed - 1) <= number < 2**self.signed:

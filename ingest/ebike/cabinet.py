@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pilewatch.dny.words import HOSTS, PORTS_OF_KIND, device_name, port_word
 from pilewatch.faultcodes import FAULTS, WHOLE_CHARGER
-from pilewatch.model import ReportedError, Status
+from pilewatch.model import Kind, Observation, ReportedError, Status
 
 
 class Held(NamedTuple):
@@ -37,6 +37,27 @@ class Port(NamedTuple):
 
     status: Status
     errors: tuple[ReportedError, ...]
+
+    def observed(
+        self,
+        charger: str,
+        number: int,
+        at: datetime,
+        *,
+        kind: Kind = Kind.STATUS,
+        digest: int | None = None,
+    ) -> Observation:
+        """What it shows as this charger's word of now."""
+        return Observation(
+            kind=kind,
+            charger=charger,
+            connector=number,
+            observed_at=at,
+            received_at=at,
+            digest=digest,
+            status=self.status,
+            errors=self.errors,
+        )
 
 
 @dataclass(frozen=True, slots=True)

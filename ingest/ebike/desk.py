@@ -361,20 +361,8 @@ class Desk:
         for number in {**before, **shown}:
             port = shown.get(number) or Port(Status.UNKNOWN, ())
             if before.get(number) != port:
-                self._publisher.publish(
-                    charger,
-                    native.message(
-                        Observation(
-                            kind=Kind.STATUS,
-                            charger=charger,
-                            connector=number,
-                            observed_at=now,
-                            received_at=now,
-                            status=port.status,
-                            errors=port.errors,
-                        )
-                    ),
-                )
+                said = port.observed(charger, number, now)
+                self._publisher.publish(charger, native.message(said))
 
 
 def _is_repeat(device: Device, frame: Frame, now: datetime) -> bool:

@@ -17,9 +17,8 @@ from ingest.ocpp.frames import Answer, BadFrame, Call, Refusal
 from ingest.ocpp.line import Line
 from ingest.ocpp.metrics import Metrics
 from ingest.ocpp.passing import Inflater, OutOfStep, Passed, Splitter
-from ingest.ocpp.station import Said, Station
-from ingest.ocpp.station16 import Station16
-from ingest.ocpp.station201 import Station201
+from ingest.ocpp.station import Said
+from ingest.ocpp.stations import STATIONS
 from pilewatch.clock import Clock
 
 _LOG = structlog.get_logger()
@@ -31,7 +30,6 @@ _ALIVE_S = 60.0
 _PROMISE_S = 900
 """What we believe of a charger whose boot, with the answer to it, we did not see: any frame of it,
 also a ping, counts as a sign of life."""
-_STATIONS: dict[str, type[Station]] = {"ocpp1.6": Station16, "ocpp2.0.1": Station201}
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 101[ \r]")
 
 
@@ -82,7 +80,7 @@ class Ear:
         lines = head.decode("latin-1").split("\r\n")
         said = [(n.strip().lower(), v.strip()) for n, _, v in (x.partition(":") for x in lines[1:])]
         protocol = next((v for n, v in said if n == "sec-websocket-protocol"), "")
-        if not _STATUS_LINE.match(head) or protocol not in _STATIONS:
+        if not _STATUS_LINE.match(head) or protocol not in STATIONS:
             self._blind = True
             return
         extensions = ",".join(v for n, v in said if n == "sec-websocket-extensions")
@@ -118,7 +116,7 @@ class Reading:
     """What one connection has said so far; lives in the reading thread."""
 
     def __init__(self, protocol: str, keeps_context: tuple[bool, bool]):
-        self.station = _STATIONS[protocol](heartbeat_s=_PROMISE_S)
+        self.station = STATIONS[protocol](heartbeat_s=_PROMISE_S)
         self._asked: OrderedDict[str, Call] = OrderedDict()
         self._inflaters = tuple(Inflater(keeps_context=keeps) for keeps in keeps_context)
 

@@ -27,8 +27,7 @@ from ingest.ocpp.memory import Known
 from ingest.ocpp.metrics import Metrics
 from ingest.ocpp.orders import Outcome
 from ingest.ocpp.station import Said
-from ingest.ocpp.station16 import Station16
-from ingest.ocpp.station201 import Station201
+from ingest.ocpp.stations import STATIONS
 from ingest.stopping import stop_on_signals
 from ingest.writer import KeepSome
 from pilewatch.clock import Clock, utc_now
@@ -208,8 +207,8 @@ class Gateway:
     async def _serve(self, socket: ServerConnection) -> None:
         charger, known = self._admitted.pop(socket)
         hall = self.hall
-        kind = Station16 if socket.subprotocol == "ocpp1.6" else Station201
-        station = kind(known.ports, hall.settings.heartbeat_s)
+        assert socket.subprotocol is not None
+        station = STATIONS[socket.subprotocol](known.ports, hall.settings.heartbeat_s)
         for session in known.sessions:
             station.remember(session)
         pending = hall.waiting.setdefault(charger, [])
