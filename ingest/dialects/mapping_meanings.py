@@ -48,7 +48,7 @@ def status(places: Places, table: Table) -> Callable[[Here], Said | None]:
     otherwise = None if default is None else sayings[Status(default)]
 
     def said(here: Here) -> Said | None:
-        if not holds(when, here):
+        if when and not holds(when, here):
             return None
         found = meaning(here)
         return otherwise if found is None else sayings[found]
@@ -113,7 +113,7 @@ def fault(places: Places, table: Table) -> Callable[[Here], list[ReportedError] 
     table.finish()
 
     def told(here: Here) -> list[ReportedError] | None:
-        if not holds(when, here):
+        if when and not holds(when, here):
             return None
         return read(here)
 

@@ -58,7 +58,7 @@ When = tuple[tuple[Get, frozenset[str]], ...]
 
 def holds(when: When, here: Here) -> bool:
     """Whether every place has one of its values."""
-    return not when or all(key_of(get(here)) in wanted for get, wanted in when)
+    return all(key_of(get(here)) in wanted for get, wanted in when)
 
 
 class Rule(NamedTuple):
